@@ -1,0 +1,1 @@
+"""Configuration: YAML, checked, compiled to a `World`."""

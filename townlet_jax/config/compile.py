@@ -1,0 +1,165 @@
+"""From words to indices: a validated configuration becomes a `World`, once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from ..core import fixed, grid
+from ..core.grid import DIRECTIONS, UNREACHABLE
+from ..observe.layers import STATIC
+from ..types import NOTHING, Actions, Array, Map, Names, Static, System, World
+from .layout import Layout, start_cells
+
+
+class Start(struct.PyTreeNode):
+    """How an episode begins."""
+
+    tick: Array  # i32[2] least and most
+    needs: Array  # i32[2] least and most, parts of fixed.NEED
+    wallet: Array  # i32[] mills
+    items: Array  # i8[I]
+    cell: Array  # u16[A]
+
+
+def names_of(config: Any, layout: Layout) -> Names:
+    """The words of a world, in index order."""
+    offers = config.systems.affordances.offers if getattr(config.systems, "affordances", None) else ()
+    jobs = config.systems.employment.jobs if getattr(config.systems, "employment", None) else ()
+    return Names(
+        needs=config.needs,
+        items=config.items,
+        kinds=tuple(dict.fromkeys(layout.facility_kind)),
+        offers=tuple(offer.name for offer in offers),
+        offer_kinds=tuple(offer.at for offer in offers),
+        jobs=tuple(job.name for job in jobs),
+        places=tuple(layout.place_names),
+    )
+
+
+def actions_of(names: Names) -> Actions:
+    """The discrete action space: wait, moves, uses, then options."""
+    primitives = ("wait", *(f"move_{d}" for d in DIRECTIONS), *(f"use_{offer}" for offer in names.offers))
+    options = (*(f"go_{offer}" for offer in names.offers), *(("go_work",) if names.jobs else ()), "go_home")
+    work = options.index("go_work") if names.jobs else None
+    return Actions((*primitives, *options), 5, len(primitives), len(options), work, len(options) - 1)
+
+
+def routes(layout: Layout, names: Names, distance: np.ndarray, num_places: int) -> tuple[np.ndarray, np.ndarray]:
+    """The facility that a resident of home h on cell c would use for each offer, and the steps to it: i16[H * C, O] each.
+
+    It is the nearest of the kind, among the home's own ones if it has any, else among the public ones.
+    """
+    kinds = np.array(layout.facility_kind)
+    to_use = distance[:, : len(kinds) * num_places : num_places].astype(np.int32)  # [C, F]
+    table = np.zeros((len(layout.home_cell), len(distance), len(names.offers)), np.int16)
+    steps = np.zeros_like(table)
+    for o, kind in enumerate(names.offer_kinds):
+        for home in range(len(layout.home_cell)):
+            own = (kinds == kind) & (layout.facility_home == home)
+            public = (kinds == kind) & (layout.facility_home == NOTHING)
+            usable = own if own.any() else public
+            table[home, :, o] = np.argmin(np.where(usable, to_use, 2 * UNREACHABLE), axis=1)
+            steps[home, :, o] = to_use[np.arange(len(distance)), table[home, :, o]]
+    return table.reshape(-1, len(names.offers)), steps.reshape(-1, len(names.offers))
+
+
+def assign_posts(layout: Layout, names: Names, num_agents: int) -> np.ndarray:
+    """The post of each slot: i16[A], jobs in turn as long as they have free posts, then shared from the first again."""
+    by_job = [[p for p, job in enumerate(layout.post_job) if job == name] for name in names.jobs]
+    turns = [posts[k] for k in range(max(map(len, by_job), default=0)) for posts in by_job if k < len(posts)]
+    return np.array([turns[a % len(turns)] if turns else NOTHING for a in range(num_agents)], np.int16)
+
+
+def static_layers(layout: Layout) -> np.ndarray:
+    """The map layers that never change: u8[STATIC, H, W]."""
+    height, width = layout.ground.shape
+    blocked = (layout.neighbour == np.arange(height * width)[:, None]).all(1)
+    layers = np.zeros((len(STATIC), height * width), np.uint8)
+    layers[0] = blocked
+    layers[1] = layout.ground.reshape(-1) == grid.GROUNDS.index("door")
+    layers[2, layout.facility_cell] = 1
+    layers[3, layout.post_cell] = 1
+    return layers.reshape(len(STATIC), height, width)
+
+
+def tables(layout: Layout, names: Names, num_agents: int, window: int, hybrid: bool) -> Map:
+    """All the tables of a world."""
+    num_places = layout.place_cell.shape[1]
+    targets = np.concatenate([layout.place_cell.reshape(-1), layout.post_cell, layout.home_cell])
+    distance = np.stack([grid.distances(layout.neighbour, int(t)) for t in targets], axis=1)
+    next_hop = np.stack([grid.hops(layout.neighbour, distance[:, t]) for t in range(len(targets))], axis=1)
+    around = grid.windows(static_layers(layout), window, np.array([1, 0, 0, 0], np.uint8))
+    route, route_distance = routes(layout, names, distance, num_places)
+    index = lambda words, table: np.array([table.index(word) for word in words], np.int8)
+    return Map(
+        ground=jnp.array(layout.ground.reshape(-1)),
+        neighbour=jnp.array(layout.neighbour),
+        facility_kind=jnp.array(index(layout.facility_kind, names.kinds)),
+        facility_cell=jnp.array(layout.facility_cell, jnp.uint16),
+        facility_home=jnp.array(layout.facility_home, jnp.int16),
+        place_cell=jnp.array(layout.place_cell, jnp.uint16),
+        post_cell=jnp.array(layout.post_cell, jnp.uint16),
+        post_job=jnp.array(
+            index(layout.post_job, names.jobs) if names.jobs else np.zeros(len(layout.post_job), np.int8)
+        ),
+        home_cell=jnp.array(layout.home_cell, jnp.uint16),
+        entry_cell=jnp.array(layout.entry_cell, jnp.uint16),
+        agent_home=jnp.array(np.arange(num_agents) % len(layout.home_cell), jnp.int16),
+        agent_post=jnp.array(assign_posts(layout, names, num_agents)),
+        next_hop=jnp.array(next_hop),
+        distance=jnp.array(distance),
+        route=jnp.array(route),
+        route_distance=jnp.array(route_distance),
+        place_of=jnp.array(layout.place_of),
+        window=jnp.array(around if hybrid else np.zeros((len(layout.place_of), 0), np.uint8)),
+    )
+
+
+def compile_world(config: Any, layout: Layout, order: Sequence[System], config_id: str) -> World:
+    """Build the `World` of a validated configuration.
+
+    Args:
+        config: an instance of `schema.world_model(order)`.
+        layout: its map, as read by `layout.read`.
+        order: every system that exists, in data-flow order.
+        config_id: hash of the resolved configuration.
+
+    Returns:
+        The world, with the parameters of its systems and its tables.
+    """
+    names = names_of(config, layout)
+    systems = tuple(system for system in order if getattr(config.systems, system.name) is not None)
+    height, width = layout.ground.shape
+    hybrid = config.observation.variant == "hybrid"
+    static = Static(
+        name=config.name,
+        version=config.version,
+        num_agents=config.num_agents,
+        height=height,
+        width=width,
+        ticks_per_day=config.ticks_per_day,
+        num_facilities=len(layout.facility_cell),
+        num_places=layout.place_cell.shape[1],
+        num_posts=len(layout.post_cell),
+        names=names,
+        actions=actions_of(names),
+        systems=systems,
+        observation=config.observation.variant,
+        window=config.observation.window if hybrid else 0,
+        config_id=config_id,
+    )
+    begin = config.start
+    start = Start(
+        tick=jnp.array(begin.tick, jnp.int32),
+        needs=jnp.array([fixed.to_need(share) for share in begin.needs], jnp.int32),
+        wallet=jnp.int32(fixed.to_mills(begin.wallet)),
+        items=jnp.array([begin.items.get(item, 0) for item in names.items], jnp.int8),
+        cell=jnp.array(start_cells(layout, config.num_agents), jnp.uint16),
+    )
+    params = {system.name: system.build(getattr(config.systems, system.name), names) for system in systems}
+    params = {"start": start, **{name: value for name, value in params.items() if value != ()}}
+    world_map = tables(layout, names, config.num_agents, config.observation.window, hybrid)
+    return World(params=params, map=world_map, static=static)

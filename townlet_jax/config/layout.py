@@ -1,0 +1,129 @@
+"""From the drawn map to plain arrays: who lives where, where people stand, which way to walk. Numpy, once a world."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..core import grid
+from ..types import NOTHING
+from .schema import MapConfig
+
+
+class Layout(NamedTuple):
+    """What the drawing says, before distances."""
+
+    ground: np.ndarray  # u8[H, W]
+    neighbour: np.ndarray  # u16[C, 4]
+    facility_cell: np.ndarray  # i64[F]
+    facility_kind: list[str]  # [F]
+    facility_home: np.ndarray  # i64[F] NOTHING if public
+    place_cell: np.ndarray  # i64[F, Q]
+    post_cell: np.ndarray  # i64[P]
+    post_job: list[str]  # [P]
+    home_cell: np.ndarray  # i64[homes]
+    entry_cell: np.ndarray  # i64[E]
+    place_of: np.ndarray  # i8[C]
+    place_names: list[str]
+
+
+def read(config: MapConfig, num_places: int) -> Layout:
+    """Read the drawing.
+
+    Args:
+        config: rows and legend.
+        num_places: cells for each facility: one for its user, the others for its queue.
+
+    Returns:
+        The layout; facilities, posts and homes in reading order.
+
+    Raises:
+        ValueError: a facility has no free cell beside it.
+    """
+    rows = config.rows.rstrip("\n").split("\n")
+    marks = [config.legend[mark] for row in rows for mark in row]
+    width = len(rows[0])
+    ground = np.array([grid.GROUNDS.index(mark.ground) for mark in marks], np.uint8)
+    blocks = np.isin(ground, [grid.GROUNDS.index(name) for name in grid.BLOCKING])
+    solid = blocks | np.array([mark.facility is not None for mark in marks])
+    neighbour = grid.neighbours(~solid.reshape(len(rows), width))
+    cells = lambda has: np.array([c for c, mark in enumerate(marks) if has(mark)], np.int64)
+    homes, posts = cells(lambda m: m.home), cells(lambda m: m.post)
+    facilities, entries = cells(lambda m: m.facility), cells(lambda m: m.entry)
+    room = lambda cell: grid.flood(int(cell), ground == ground[cell], width)
+    rooms = [room(cell) for cell in homes]
+    owner = np.full(len(marks), NOTHING)
+    for index, inside in enumerate(rooms):
+        owner[inside] = index
+    place_of, names = _places(marks, homes, rooms, room)
+    return Layout(
+        ground=ground.reshape(len(rows), width),
+        neighbour=neighbour,
+        facility_cell=facilities,
+        facility_kind=[marks[c].facility or "" for c in facilities],
+        facility_home=owner[facilities] if len(facilities) else np.zeros(0, np.int64),
+        place_cell=_stand(facilities, set(posts.tolist()), neighbour, width, num_places),
+        post_cell=posts,
+        post_job=[marks[c].post or "" for c in posts],
+        home_cell=homes,
+        entry_cell=entries,
+        place_of=place_of,
+        place_names=names,
+    )
+
+
+def _places(marks, homes, rooms, room) -> tuple[np.ndarray, list[str]]:
+    """Which named place each cell belongs to, i8[C] with -1 for none; homes are places, too."""
+    place_of = np.full(len(marks), -1, np.int8)
+    names = []
+    for index, inside in enumerate(rooms):
+        place_of[inside] = len(names)
+        names.append(f"Home {index + 1}")
+    for cell, mark in enumerate(marks):
+        if mark.place is not None:
+            place_of[room(cell)] = len(names)
+            names.append(mark.place)
+    return place_of, names
+
+
+def _stand(facilities, posts: set[int], neighbour, width: int, num_places: int) -> np.ndarray:
+    """The cells for each facility's user and queue: i64[F, Q], the user's beside it (south first), the queue behind.
+
+    First every facility gets a cell for its user, then the queues take what is left, so that no queue stands in a user's way.
+    """
+    walkable = np.array([bool((neighbour[c] != c).any()) for c in range(len(neighbour))])
+    taken, users = set(posts), []
+    for cell in facilities:
+        beside = [int(cell) + step for step in (width, -1, 1, -width)]
+        free = [c for c in beside if 0 <= c < len(walkable) and walkable[c] and c not in taken]
+        if not free:
+            row, col = divmod(int(cell), width)
+            raise ValueError(f"the facility at row {row + 1}, column {col + 1} has no free cell beside it")
+        users.append(free[0])
+        taken.add(free[0])
+    places = []
+    for cell, user in zip(facilities, users):
+        line = [user]
+        away = user - int(cell)
+        reached = grid.distances(neighbour, user)
+        while len(line) < num_places:
+            straight = line[-1] + away
+            near = [c for c in np.argsort(reached, kind="stable")[: 12 * num_places].tolist() if c not in taken]
+            fits = walkable[straight] and straight not in taken and reached[straight] < 3 * num_places
+            line.append(straight if fits else (near[0] if near else line[-1]))
+            taken.add(line[-1])
+        taken.difference_update(line[1:])  # queues of neighbours may share waiting cells
+        places.append(line)
+    return np.array(places, np.int64).reshape(len(places), num_places)
+
+
+def start_cells(layout: Layout, num_agents: int) -> np.ndarray:
+    """Where each slot's first resident begins: i64[A], distinct cells in or near the home."""
+    homes = len(layout.home_cell)
+    taken: set[int] = set()
+    cells = []
+    for agent in range(num_agents):
+        nearest = np.argsort(grid.distances(layout.neighbour, int(layout.home_cell[agent % homes])), kind="stable")
+        cell = next(int(c) for c in nearest if int(c) not in taken)
+        taken.add(cell)
+        cells.append(cell)
+    return np.array(cells)

@@ -1,0 +1,133 @@
+"""Can people live there at all? Arithmetic that a world must pass before it is compiled.
+
+Each check returns lines with the sum in them; an empty list means that the world passes. The sums are per agent and day, with the
+best offer for each need; a world that passes may still be hard.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ..core import grid
+from ..types import NOTHING
+from .layout import Layout
+from .words import Finding
+
+
+def findings(config: Any, layout: Layout) -> list[Finding]:
+    """What makes a world unliveable: no way, no time, no capacity or no money."""
+    wrong = _ways(config, layout)
+    if wrong or config.systems.needs is None or config.systems.affordances is None:
+        return wrong
+    return [*_time(config), *_capacity(config, layout), *_purse(config)]
+
+
+def _ways(config: Any, layout: Layout) -> list[Finding]:
+    """From every home and entry one can walk to every public facility and post, and home to one's own things."""
+    wrong = []
+    width = layout.ground.shape[1]
+    where = lambda cell: f"row {cell // width + 1}, column {cell % width + 1}"
+    starts = [(f"home {i + 1}", int(c), i) for i, c in enumerate(layout.home_cell)]
+    starts += [(f"the entry at {where(c)}", int(c), NOTHING) for c in layout.entry_cell]
+    goals = [
+        (f"the {kind} at {where(cell)}", int(stand[0]), home)
+        for kind, cell, stand, home in zip(
+            layout.facility_kind, layout.facility_cell, layout.place_cell, layout.facility_home
+        )
+    ]
+    goals += [(f"the {job}'s post at {where(cell)}", int(cell), NOTHING) for job, cell in zip(layout.post_job, layout.post_cell)]
+    goals += [(name, cell, NOTHING) for name, cell, _ in starts[: len(layout.home_cell)]]
+    for goal, cell, owner in goals:
+        distance = grid.distances(layout.neighbour, cell)
+        cut = [name for name, start, home in starts if owner in (NOTHING, home) and distance[start] == grid.UNREACHABLE]
+        if cut:
+            wrong.append(("map.rows", f"there is no way to {goal} from {cut[0]}"))
+    return wrong
+
+
+def _drains(config: Any) -> dict[str, float]:
+    """What each need loses in a day, in full needs."""
+    return {need: config.systems.needs.decay[need] * config.ticks_per_day for need in config.needs}
+
+
+def _helpers(config: Any, need: str) -> list[Any]:
+    """The offers that raise a need, most per tick first."""
+    helps = [offer for offer in config.systems.affordances.offers if offer.effects.get(need, 0.0) > 0]
+    return sorted(helps, key=lambda offer: -offer.effects[need] / offer.ticks)
+
+
+def _time(config: Any) -> list[Finding]:
+    """The day must be long enough for the uses that the needs ask for, and a shift."""
+    parts, busy = [], 0.0
+    for need, drain in _drains(config).items():
+        best = _helpers(config, need)
+        if not best and drain > 0:
+            return [(f"systems.needs.decay.{need}", f"{need} falls by {drain:.2f} a day and no offer raises it")]
+        if drain > 0:
+            uses = drain / best[0].effects[need]
+            busy += uses * best[0].ticks
+            parts.append(f"{need} falls by {drain:.2f} a day = {uses:.1f} x {best[0].name} of {best[0].ticks} ticks")
+    jobs = config.systems.employment.jobs if config.systems.employment else ()
+    shift = max((job.end - job.start for job in jobs), default=0)
+    if busy + shift <= config.ticks_per_day:
+        return []
+    total = f"{busy:.0f} busy ticks and a shift of {shift} do not fit into a day of {config.ticks_per_day}"
+    return [("systems.needs.decay", f"{'; '.join(parts)}: {total}")]
+
+
+def _capacity(config: Any, layout: Layout) -> list[Finding]:
+    """All facilities that raise a need must be able to raise it for everybody, in their hours and from their stock."""
+    wrong = []
+    kinds, stock = list(layout.facility_kind), config.systems.economy.stock if config.systems.economy else {}
+    for need, drain in _drains(config).items():
+        supply, parts = 0.0, []
+        for offer in _helpers(config, need):
+            opens, closes = offer.hours or (0, config.ticks_per_day)
+            uses = (closes - opens) / offer.ticks
+            if offer.stock:
+                uses = min(uses, stock.get(offer.at, 0) / offer.stock)
+            count = kinds.count(offer.at)
+            supply += count * uses * offer.effects[need]
+            parts.append(f"{count} {offer.at} x {uses:.0f} {offer.name} x {offer.effects[need]}")
+        demand = config.num_agents * drain
+        if demand > supply:
+            sums = f"{' + '.join(parts)} = {supply:.1f} a day, {config.num_agents} agents lose {demand:.1f}"
+            wrong.append((f"systems.needs.decay.{need}", f"{need} falls faster than facilities can serve: {sums}"))
+    return wrong
+
+
+def _item_costs(config: Any) -> dict[str, float]:
+    """The cheapest way to each item, in coins; infinite if there is none."""
+    prices = config.systems.economy.prices if config.systems.economy else {}
+    costs = dict.fromkeys(config.items, np.inf)
+    for _ in config.items:
+        for offer in config.systems.affordances.offers:
+            spent = prices.get(offer.name, 0.0) + sum(costs[item] * n for item, n in offer.takes.items() if n)
+            for item, number in offer.gives.items():
+                if number:
+                    costs[item] = min(costs[item], spent / number)
+    return costs
+
+
+def _purse(config: Any) -> list[Finding]:
+    """The wage of every job must pay the rent and the cheapest basket."""
+    if config.systems.economy is None or config.systems.employment is None:
+        return []
+    prices, costs = config.systems.economy.prices, _item_costs(config)
+    basket, parts = 0.0, []
+    for need, drain in _drains(config).items():
+        cost = lambda offer: prices.get(offer.name, 0.0) + sum(costs[i] * n for i, n in offer.takes.items() if n)
+        per_need = [(cost(offer) / offer.effects[need], offer.name) for offer in _helpers(config, need)]
+        if drain > 0 and per_need:
+            price, name = min(per_need)
+            basket += price * drain
+            parts.append(f"{need} {drain:.2f} by {name} {price * drain:.2f}")
+    rent = config.systems.economy.rent
+    wrong = []
+    for i, job in enumerate(config.systems.employment.jobs):
+        wages = (job.end - job.start) * job.wage
+        if wages < rent + basket:
+            sums = f"{job.end - job.start} ticks x {job.wage} = {wages:.2f} coins a day"
+            costs_line = f"rent {rent:.2f} + basket {basket:.2f} ({', '.join(parts)}) = {rent + basket:.2f}"
+            wrong.append((f"systems.employment.jobs.{i}.wage", f"the {job.name} cannot live on it: {sums}, but {costs_line}"))
+    return wrong

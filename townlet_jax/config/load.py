@@ -1,0 +1,160 @@
+"""Loads a configuration: finds the file, follows `extends`, applies overrides; `validate` then builds the model."""
+
+from collections.abc import Sequence
+from pathlib import Path as FilePath
+from typing import Any, NoReturn
+
+from townlet_jax.config.canonical import config_id, dump
+from townlet_jax.config.errors import ConfigError, Path, dotted, listed, shown, suggestion
+from townlet_jax.config.strict_yaml import MAX_BYTES, MAX_DEPTH, Document, Lines, parse, read_yaml
+from townlet_jax.config.validate import validate
+
+__all__ = ["ConfigError", "Document", "config_id", "dump", "find", "read_yaml", "resolve", "validate"]
+
+MAX_EXTENDS = 8
+OVERRIDE_SOURCE = "--set"
+
+_PACKAGE = FilePath(__file__).resolve().parents[1]
+_CONFIG_FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")  # in a wheel, in a checkout
+_SUFFIXES = (".yaml", ".yml")
+
+
+def resolve(path: str | FilePath, overrides: Sequence[str] = ()) -> Document:
+    """Reads a file with all it extends, then applies overrides from the command line.
+
+    Mappings merge deeply and the extending file wins; lists and scalars replace what was there.
+
+    Args:
+        path: The file; its top-level `extends: other.yaml` is relative to it, at most 8 links long.
+        overrides: Assignments `a.b.c=1` in order, the value in strict YAML; a number in the path indexes a list.
+
+    Returns:
+        The merged document without `extends`; overridden lines have the source `--set` and count the overrides from 1.
+
+    Raises:
+        ConfigError: For a file outside the rules, a chain too long or circular, or an override that fits nothing.
+    """
+    tree: dict[str, Any] = {}
+    lines: Lines = {}
+    for document in reversed(_chain(FilePath(path))):
+        tree = _merge(tree, document.tree)
+        lines = _present(tree, lines | document.lines)
+    tree.pop("extends", None)
+    for number, override in enumerate(overrides, start=1):
+        lines |= _override(tree, override, number)
+    return Document(str(path), tree, _present(tree, lines))
+
+
+def find(name: str, folder: str) -> FilePath:
+    """Finds a shipped configuration by name, or a file by path.
+
+    Args:
+        name: Such as `town`, or a path that ends in .yaml or .yml.
+        folder: The kind of configuration: `worlds`, `train` or `scenarios`.
+
+    Returns:
+        The path of an existing file.
+
+    Raises:
+        ConfigError: If there is none, listing the names there are.
+    """
+    if name.endswith(_SUFFIXES):
+        if not FilePath(name).is_file():
+            raise ConfigError(f"{name}: no such file")
+        return FilePath(name)
+    folders = [root / folder for root in _CONFIG_FOLDERS]
+    shipped = {file.stem: file for place in reversed(folders) for file in sorted(place.glob("*.y*ml"))}
+    if name not in shipped:
+        names = sorted(shipped)
+        hint = suggestion(name, names)
+        raise ConfigError(f"{name}: unknown name in {folder} (allowed: {listed(names) or 'a path'}, or *.yaml).{hint}")
+    return shipped[name]
+
+
+def _chain(path: FilePath) -> list[Document]:
+    """Reads a file and the files below it, the extending one first."""
+    documents: list[Document] = []
+    seen: list[FilePath] = []
+    while True:
+        seen.append(path.resolve())
+        documents.append(read_yaml(path))
+        if "extends" not in documents[-1].tree:
+            return documents
+        path = _base(documents[-1], path)
+        if path.resolve() in seen:
+            names = " -> ".join(file.name for file in [*seen, path])
+            _refuse(documents[-1], f"the files extend each other: {names} (allowed: no cycle)")
+        if len(documents) > MAX_EXTENDS:
+            _refuse(documents[-1], f"the chain is too long (allowed: {MAX_EXTENDS} links)")
+
+
+def _base(document: Document, path: FilePath) -> FilePath:
+    name = document.tree["extends"]
+    if not isinstance(name, str) or not name.endswith(_SUFFIXES) or "\0" in name:
+        _refuse(document, f"{shown(name)} is not a file name (allowed: a path ending in .yaml or .yml)")
+    base = path.parent / name
+    if not base.is_file():
+        hint = suggestion(name, [file.name for file in base.parent.glob("*.y*ml")])
+        _refuse(document, f"{shown(name)} is not a file (allowed: a path relative to this file).{hint}")
+    return base
+
+
+def _refuse(document: Document, fault: str) -> NoReturn:
+    source, line = document.lines[("extends",)]
+    raise ConfigError(f"{source}:{line}: extends: {fault}")
+
+
+def _merge(base: Any, child: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(child, dict)):
+        return child
+    return base | {key: _merge(base.get(key), value) for key, value in child.items()}
+
+
+def _present(tree: Any, lines: Lines) -> Lines:
+    """Keeps the lines of the paths that the tree still has."""
+    kept: Lines = {}
+    pending: list[tuple[Path, Any]] = [((), tree)]
+    while pending:
+        path, node = pending.pop()
+        if path in lines:
+            kept[path] = lines[path]
+        items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        pending += [((*path, part), value) for part, value in items]
+    return kept
+
+
+def _override(tree: dict[str, Any], override: str, number: int) -> Lines:
+    """Writes one override into the tree and returns the lines it sets."""
+    place = f"{OVERRIDE_SOURCE}:{number}"
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts) or not text.strip():
+        raise ConfigError(f"{place}: {shown(override)} is not an override (allowed: path.to.key=value)")
+    if parts[0] == "extends" or len(parts) > MAX_DEPTH or len(text) > MAX_BYTES:
+        raise ConfigError(f"{place}: {shown(override)}: allowed: keys other than extends, {MAX_DEPTH} levels, 64 KiB")
+    path: Path = ()
+    node: Any = tree
+    lines: Lines = {}
+    for part in parts[:-1]:
+        index = _index(node, path, part, place)
+        path = (*path, index)
+        if isinstance(node, dict) and index not in node:
+            node[index], lines[path] = {}, (OVERRIDE_SOURCE, number)
+        node = node[index]
+    index = _index(node, path, parts[-1], place)
+    node[index], written = parse(text, OVERRIDE_SOURCE, number, (*path, index))
+    if isinstance(node[index], dict | list) and not text.lstrip().startswith(("{", "[")):
+        raise ConfigError(f"{place}: {key}: {shown(text)} is block YAML (allowed: a scalar, [a, b] or {{a: 1}})")
+    return lines | {at: (OVERRIDE_SOURCE, number) for at in written}
+
+
+def _index(node: Any, path: Path, part: str, place: str) -> str | int:
+    """Returns the key or index that a part of an override means in `node`."""
+    if isinstance(node, dict):
+        return part
+    target = dotted((*path, part))
+    if not isinstance(node, list):
+        raise ConfigError(f"{place}: {target}: {dotted(path)} is {shown(node)}, which has no keys (allowed: a mapping)")
+    if not (part.isascii() and part.isdigit() and len(part) < 6 and int(part) < len(node)):
+        raise ConfigError(f"{place}: {target}: {part} is not in the list (allowed: 0 to {len(node) - 1})")
+    return int(part)

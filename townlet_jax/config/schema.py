@@ -1,0 +1,102 @@
+"""What a world's YAML may say: the frozen pydantic models at the edge of the program."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import Field, create_model, field_validator, model_validator
+
+from ..types import Section, System
+
+WORD = r"^[a-z][a-z0-9_]{0,30}$"
+Ground = Literal["wall", "floor", "door", "road", "grass", "park", "tree", "water", "shelf", "table"]
+
+
+class Legend(Section):
+    """What one character of the map means."""
+
+    ground: Ground = Field("floor", description="what one stands on there")
+    facility: str | None = Field(None, pattern=WORD, description="kind of the facility that stands there")
+    post: str | None = Field(None, pattern=WORD, description="job whose post it is")
+    place: str | None = Field(None, pattern=r"^[^\n]{1,20}$", description="name of the room or area around it")
+    home: bool = Field(False, description="whether it is the middle of a home")
+    entry: bool = Field(False, description="whether newcomers arrive there")
+
+
+class MapConfig(Section):
+    """The town, drawn."""
+
+    legend: dict[str, Legend] = Field(description="character -> what it means")
+    rows: str = Field(description="the map, one line a row")
+
+    @model_validator(mode="after")
+    def rectangular(self) -> "MapConfig":
+        """Every row as long as the first, every character in the legend."""
+        rows = self.rows.rstrip("\n").split("\n")
+        for mark in self.legend:
+            if len(mark) != 1:
+                raise ValueError(f"legend {mark!r}: a mark is one character")
+        for number, row in enumerate(rows, 1):
+            if len(row) != len(rows[0]):
+                raise ValueError(f"row {number} has {len(row)} cells, the first has {len(rows[0])}")
+            unknown = sorted(set(row) - set(self.legend))
+            if unknown:
+                raise ValueError(f"row {number} has {unknown[0]!r}, not in the legend: {''.join(sorted(self.legend))}")
+        if not 3 <= len(rows) <= 256 or not 3 <= len(rows[0]) <= 256:
+            raise ValueError(f"the map is {len(rows)} x {len(rows[0])} cells, allowed are 3 to 256 each way")
+        return self
+
+
+class ObservationConfig(Section):
+    """What agents see."""
+
+    variant: Literal["compact", "hybrid"] = Field("hybrid", description="compact has no map layers, hybrid has them")
+    window: int = Field(11, ge=3, le=21, description="side of the map window in cells, odd")
+
+    @field_validator("window")
+    @classmethod
+    def odd(cls, window: int) -> int:
+        """The agent stands in the middle."""
+        if window % 2 == 0:
+            raise ValueError(f"{window} is even, a window has a middle: allowed are odd numbers from 3 to 21")
+        return window
+
+
+class StartConfig(Section):
+    """How an episode begins."""
+
+    tick: tuple[int, int] = Field((0, 0), description="least and most tick of the day at which it begins")
+    needs: tuple[float, float] = Field((0.5, 0.9), description="least and most share of each need")
+    wallet: float = Field(4.0, ge=0, le=1000, description="coins of each resident")
+    items: dict[str, int] = Field({}, description="item -> how many each resident has")
+
+    @model_validator(mode="after")
+    def ordered(self) -> "StartConfig":
+        """Least first, within what a need can be."""
+        low, high = self.needs
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"needs [{low}, {high}]: allowed are 0 < least <= most <= 1")
+        if not 0 <= self.tick[0] <= self.tick[1]:
+            raise ValueError(f"tick {list(self.tick)}: allowed are 0 <= least <= most")
+        return self
+
+
+class WorldConfig(Section):
+    """A world. `systems` gets one field for each system that exists, see `world_model`."""
+
+    name: str = Field(pattern=WORD, description="the world's name")
+    version: int = Field(1, ge=1, description="moves when the behaviour of the world changes")
+    num_agents: int = Field(ge=1, le=64, description="slots for agents")
+    ticks_per_day: int = Field(1440, ge=10, le=30000, description="ticks from midnight to midnight")
+    needs: tuple[str, ...] = Field(min_length=1, max_length=8, description="the needs, in index order")
+    items: tuple[str, ...] = Field((), max_length=16, description="what can be carried, in index order")
+    observation: ObservationConfig = ObservationConfig()
+    start: StartConfig = StartConfig()
+    map: MapConfig = Field(description="where everything stands")
+    systems: Any
+
+
+def world_model(order: Sequence[System]) -> type[WorldConfig]:
+    """The model of a world whose systems are among `order`; a system that the YAML does not name is off."""
+    fields: dict[str, Any] = {system.name: (system.Config | None, None) for system in order}
+    systems = create_model("Systems", __base__=Section, **fields)
+    return create_model("World", __base__=WorldConfig, systems=(systems, Field(description="the mechanics that run")))

@@ -1,0 +1,1 @@
+"""Kernels on plain arrays: they know no World and no State."""

@@ -1,0 +1,119 @@
+"""reset, step and unroll: the whole simulation as pure functions of one town."""
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .systems import economy
+from .types import NOTHING, Agents, Array, Facilities, Intent, Key, State, World
+
+
+def stream(key: Key, name: str) -> Key:
+    """A random stream named by a word, so that a new system moves no other system's draws."""
+    return jax.random.fold_in(key, zlib.crc32(name.encode()) & 0x7FFF_FFFF)
+
+
+def people(world: World, key: Key) -> Agents:
+    """The first residents, at home, with needs drawn between the two bounds of the world's `start`."""
+    static, start = world.static, world.params["start"]
+    A, N = static.num_agents, len(static.names.needs)
+    span = (start.needs[1] - start.needs[0] + 1).astype(jnp.uint32)
+    bits = jax.random.bits(stream(key, "needs"), (A, N), jnp.uint32) >> 8
+    return Agents(
+        alive=jnp.ones(A, bool),
+        generation=jnp.zeros(A, jnp.int16),
+        cell=start.cell,
+        needs=start.needs[0] + (bits % span).astype(jnp.int32),
+        wallet=jnp.broadcast_to(start.wallet, (A,)),
+        items=jnp.broadcast_to(start.items, (A, len(static.names.items))),
+    )
+
+
+def reset(world: World, key: Key) -> State:
+    """A new town at the beginning of an episode.
+
+    Args:
+        world: what is the same for every town.
+        key: the town's key; the same key gives the same town, in any batch.
+
+    Returns:
+        The state before the first tick.
+    """
+    static, start = world.static, world.params["start"]
+    A = static.num_agents
+    zeros = jnp.zeros(A, jnp.int8)
+    span = (start.tick[1] - start.tick[0] + 1).astype(jnp.uint32)
+    tick = start.tick[0] + (jax.random.bits(stream(key, "start"), (), jnp.uint32) % span).astype(jnp.int32)
+    stock = economy.full_stock(world) if static.has("economy") else jnp.zeros(static.num_facilities, jnp.int16)
+    state = State(
+        tick=tick,
+        actions=jnp.zeros(A, jnp.int32),
+        intent=Intent(zeros, zeros, jnp.full(A, NOTHING, jnp.int16), zeros),
+        agents=people(world, key),
+        facilities=Facilities(stock),
+        slots={},
+        reward=jnp.zeros(A, jnp.int32),
+        terminated=jnp.zeros(A, bool),
+        truncated=jnp.zeros((), bool),
+    )
+    slots = {system.name: system.init(world, stream(key, system.name)) for system in static.systems}
+    if "lifecycle" in slots:
+        slots["lifecycle"] = slots["lifecycle"].replace(ends=slots["lifecycle"].ends + tick)
+    return state.put(**{name: slot for name, slot in slots.items() if jax.tree.leaves(slot)})
+
+
+def step(world: World, state: State, actions: Array, key: Key) -> State:
+    """One tick: hand the actions over, then let each system act in order.
+
+    Args:
+        world: what is the same for every town.
+        state: one town.
+        actions: i32[A] indices into `world.static.actions.names`; others count as `wait`.
+        key: the key of this tick, as of `tick_key`.
+
+    Returns:
+        The town one tick later.
+    """
+    state = state.replace(tick=state.tick + 1, actions=actions.astype(jnp.int32))
+    for system in world.static.systems:
+        with jax.named_scope(system.name):
+            state = system.step(world, state, stream(key, system.name))
+    return state
+
+
+def tick_key(key: Key, state: State) -> Key:
+    """The key of the next tick of a town whose own key is given; it depends on nothing but the two."""
+    return jax.random.fold_in(key, state.tick)
+
+
+def unroll(
+    world: World,
+    policy: Callable[[World, State, Key], Array],
+    state: State,
+    key: Key,
+    num_ticks: int,
+    watch: Callable[[World, State], Any] = lambda world, state: (),
+) -> tuple[State, Any]:
+    """Run one town with a policy.
+
+    Args:
+        world: what is the same for every town.
+        policy: (world, state, key) -> actions i32[A].
+        state: the town at the start.
+        key: the town's own key.
+        num_ticks: how many ticks.
+        watch: what to keep of the state after each tick.
+
+    Returns:
+        The last state, and what `watch` returned, stacked [num_ticks, ...].
+    """
+
+    def tick(state, _):
+        now = tick_key(key, state)
+        state = step(world, state, policy(world, state, stream(now, "policy")), now)
+        return state, watch(world, state)
+
+    return jax.lax.scan(tick, state, None, num_ticks)

@@ -1,0 +1,53 @@
+"""What agents see: functions of (world, state) that write nothing."""
+
+from typing import Any
+
+import numpy as np
+
+from ..types import Observation, State, World
+from .action_mask import action_mask
+from .features import features, fields
+from .layers import LAYERS, layers
+from .schema import Entry, place
+
+__all__ = ["LAYERS", "Entry", "action_mask", "explain", "features", "layers", "observe", "schema"]
+
+
+def observe(world: World, state: State) -> Observation:
+    """The observation of every agent of a town, as the world's variant has it.
+
+    Returns:
+        features f32[A, D] (`schema` names them), layers u8[A, L, w, w] (L = 0 in `compact`), action_mask bool[A, num_actions].
+    """
+    return Observation(features(world, state), layers(world, state), action_mask(world, state))
+
+
+def schema(world: World) -> tuple[Entry, ...]:
+    """Where each feature stands, with its unit and range."""
+    return place(fields(world))
+
+
+def explain(world: World, observation: Observation, agent: int = 0) -> dict[str, Any]:
+    """One agent's observation in words.
+
+    Args:
+        world: the world that it comes from.
+        observation: of one town, without a batch axis.
+        agent: index of the slot.
+
+    Returns:
+        Feature name (`field` or `field.entry`) -> float, and "allowed" -> the names of the allowed actions.
+
+    Raises:
+        IndexError: there is no such agent.
+    """
+    row = np.asarray(observation.features[agent])
+    if not 0 <= agent < world.static.num_agents:
+        raise IndexError(f"agent {agent}: this world has agents 0 to {world.static.num_agents - 1}")
+    words: dict[str, Any] = {}
+    for entry in schema(world):
+        names = [f"{entry.name}.{word}" for word in entry.entries] or [entry.name]
+        words.update(zip(names, row[entry.start : entry.stop].tolist()))
+    mask = np.asarray(observation.action_mask[agent])
+    words["allowed"] = [name for name, allowed in zip(world.static.actions.names, mask) if allowed]
+    return words

@@ -1,0 +1,35 @@
+"""What every number of an observation means; the docs page, `explain` and the tests read this."""
+
+from typing import NamedTuple
+
+
+class Field(NamedTuple):
+    """A run of neighbouring features with one meaning."""
+
+    name: str
+    size: int
+    unit: str
+    low: float
+    high: float
+    entries: tuple[str, ...] = ()  # a word for each of `size`, if they differ
+
+
+class Entry(NamedTuple):
+    """A field with its place in the vector."""
+
+    name: str
+    start: int
+    stop: int
+    unit: str
+    low: float
+    high: float
+    entries: tuple[str, ...]
+
+
+def place(fields: list[Field]) -> tuple[Entry, ...]:
+    """Lay the fields one behind the other."""
+    entries, start = [], 0
+    for field in fields:
+        entries.append(Entry(field.name, start, start + field.size, field.unit, field.low, field.high, field.entries))
+        start += field.size
+    return tuple(entries)

@@ -1,0 +1,6 @@
+"""Policies that need no learning: pure functions (world, state, key) -> actions i32[A]."""
+
+from .random import random
+from .scripted import scripted
+
+__all__ = ["random", "scripted"]

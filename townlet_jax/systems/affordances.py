@@ -1,0 +1,225 @@
+"""Affordances: start, run and finish what facilities offer.
+
+An offer is paid for when it starts (money, carried items, stock) and has its effects when it ends. Closing time ends what still
+runs: then everything paid is given back. All rules are rows of tables, one row an offer.
+
+reads  intent, slots.queues, tick
+writes agents.needs, agents.wallet, agents.items, facilities.stock, slots.affordances, slots.economy
+"""
+
+import jax.numpy as jnp
+from flax import struct
+from pydantic import Field
+
+from ..core import fixed, masks
+from ..types import NOTHING, Array, Key, Section, State, System, World
+from . import economy
+from .intents import USE, home_row
+
+MAX_CARRIED = 100  # of one item
+
+
+class Offer(Section):
+    """What one kind of facility lets people do."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$", description="the word for it, as in use_<name>")
+    at: str = Field(description="the kind of facility")
+    ticks: int = Field(ge=1, le=1000, description="how long it takes")
+    effects: dict[str, float] = Field({}, description="need -> share added when it ends, -1 to 1")
+    takes: dict[str, int] = Field({}, description="item -> how many it uses up")
+    gives: dict[str, int] = Field({}, description="item -> how many one gets when it ends")
+    stock: int = Field(0, ge=0, le=100, description="units of the facility's stock that it uses up")
+    hours: tuple[int, int] | None = Field(None, description="ticks of the day between which it is offered")
+
+
+class Config(Section):
+    """The offers; their order is their index."""
+
+    offers: tuple[Offer, ...] = Field(min_length=1, max_length=24, description="what facilities offer")
+
+
+class Params(struct.PyTreeNode):
+    """One row an offer."""
+
+    ticks: Array  # i16[O]
+    effect: Array  # i32[O, N] parts of fixed.NEED
+    takes: Array  # i8[O, I]
+    gives: Array  # i8[O, I]
+    stock: Array  # i16[O]
+    opens: Array  # i16[O] tick of the day
+    closes: Array  # i16[O] tick of the day
+
+
+class Slot(struct.PyTreeNode):
+    """What runs."""
+
+    offer: Array  # i8[A] the offer that runs or ran last
+    remaining: Array  # i16[A] ticks until it ends, 0 if nothing runs
+    finished: Array  # bool[A] something ended in this tick, done or refunded
+    completed: Array  # bool[A] something was done to its end in this tick
+
+
+def build(config, names) -> Params:
+    """YAML to arrays."""
+    table = lambda rows, words, convert: [[convert(row.get(word, 0)) for word in words] for row in rows]
+    offers = config.offers
+    hours = [offer.hours or (0, 32767) for offer in offers]
+    shape = lambda x, width, dtype: jnp.array(x, dtype).reshape(len(offers), width)
+    return Params(
+        ticks=jnp.array([o.ticks for o in offers], jnp.int16),
+        effect=shape(table([o.effects for o in offers], names.needs, fixed.to_need), len(names.needs), jnp.int32),
+        takes=shape(table([o.takes for o in offers], names.items, int), len(names.items), jnp.int8),
+        gives=shape(table([o.gives for o in offers], names.items, int), len(names.items), jnp.int8),
+        stock=jnp.array([o.stock for o in offers], jnp.int16),
+        opens=jnp.array([h[0] for h in hours], jnp.int16),
+        closes=jnp.array([h[1] for h in hours], jnp.int16),
+    )
+
+
+def init(world: World, key: Key) -> Slot:
+    """Nothing runs."""
+    A = world.static.num_agents
+    no = jnp.zeros(A, bool)
+    return Slot(jnp.zeros(A, jnp.int8), jnp.zeros(A, jnp.int16), no, no)
+
+
+def is_open(world: World, tick: Array) -> Array:
+    """Which offers are made at that tick of the episode: bool[O]."""
+    params, time = world.params["affordances"], (tick % world.static.ticks_per_day).astype(jnp.int16)
+    return (params.opens <= time) & (time < params.closes)
+
+
+def can_pay(world: World, state: State, facility: Array) -> Array:
+    """Whether each agent may begin each offer at the facility given for it.
+
+    Args:
+        world: the world.
+        state: one town.
+        facility: i16[A, O].
+
+    Returns:
+        bool[A, O]: the offer is made now, the stock is there, and the agent has the money and the items.
+    """
+    params, agents = world.params["affordances"], state.agents
+    stock = state.facilities.stock.at[facility].get(mode="fill", fill_value=0)
+    has_items = (agents.items[:, None, :] >= params.takes).all(-1)
+    affords = agents.wallet[:, None] >= economy.price(world)
+    return is_open(world, state.tick) & (stock >= params.stock) & has_items & affords
+
+
+def routes(world: World, state: State) -> tuple[Array, Array]:
+    """The facility that each agent would use for each offer, and the steps to it: i16[A, O] each."""
+    row = home_row(world, state)
+    return world.map.route[row], world.map.route_distance[row]
+
+
+def available(world: World, state: State) -> Array:
+    """Whether each agent may begin each offer at the facility that it would use: bool[A, O]."""
+    facility, _ = routes(world, state)
+    return can_pay(world, state, facility) & state.agents.alive[:, None]
+
+
+def begin(world: World, state: State) -> tuple[State, Array]:
+    """Start what the holders of reservations ask for, and take the pay. Returns the state and who began bool[A]."""
+    static, params, slot = world.static, world.params["affordances"], state.slots["affordances"]
+    agents, intent, queues = state.agents, state.intent, state.slots["queues"]
+    facility = jnp.where(intent.facility == NOTHING, jnp.int16(0), intent.facility)
+    offer = jnp.clip(intent.arg, 0, len(static.names.offers) - 1)
+    holds = (queues.facility == intent.facility) & (intent.facility != NOTHING) & (queues.place == 0)
+    at_it = agents.cell == world.map.place_cell[facility, 0]
+    asks = agents.alive & (intent.verb == USE) & holds & at_it & (slot.remaining == 0)
+    fits = pays(world, state, facility, offer)
+    starts = asks & fits
+
+    price = jnp.where(starts, economy.price(world)[offer], 0)
+    items = agents.items - jnp.where(starts[:, None], params.takes[offer], jnp.int8(0))
+    seller = jnp.where(starts, facility, jnp.int16(NOTHING))
+    stock = state.facilities.stock.at[seller].add(-params.stock[offer], mode="drop")
+    state = state.replace(
+        agents=agents.replace(wallet=agents.wallet - price, items=items),
+        facilities=state.facilities.replace(stock=stock),
+    )
+    slot = slot.replace(
+        offer=jnp.where(starts, offer, slot.offer),
+        remaining=jnp.where(starts, params.ticks[offer], slot.remaining),
+    )
+    return economy.book(state, sales=-masks.total(price)).put(affordances=slot), starts
+
+
+def pays(world: World, state: State, facility: Array, offer: Array) -> Array:
+    """Whether each agent may begin one offer i8[A] at one facility i16[A]: bool[A]."""
+    params, agents = world.params["affordances"], state.agents
+    has_items = (agents.items >= params.takes[offer]).all(-1)
+    stocked = state.facilities.stock[facility] >= params.stock[offer]
+    kind = jnp.array([world.static.names.kinds.index(k) for k in world.static.names.offer_kinds], jnp.int8)
+    fits = world.map.facility_kind[facility] == kind[offer]
+    return fits & has_items & stocked & (agents.wallet >= economy.price(world)[offer]) & is_open(world, state.tick)[offer]
+
+
+def refund(world: World, state: State) -> tuple[State, Array]:
+    """Give everything back to those whose offer has closed on them. Returns the state and who was refunded bool[A]."""
+    params, slot, agents = world.params["affordances"], state.slots["affordances"], state.agents
+    closed = (slot.remaining > 0) & ~is_open(world, state.tick)[slot.offer] & agents.alive
+    price = jnp.where(closed, economy.price(world)[slot.offer], 0)
+    items = agents.items + jnp.where(closed[:, None], params.takes[slot.offer], jnp.int8(0))
+    seller = jnp.where(closed, state.slots["queues"].facility, jnp.int16(NOTHING))
+    stock = state.facilities.stock.at[seller].add(params.stock[slot.offer], mode="drop")
+    state = state.replace(
+        agents=agents.replace(wallet=agents.wallet + price, items=items),
+        facilities=state.facilities.replace(stock=stock),
+    )
+    return economy.book(state, sales=masks.total(price)), closed
+
+
+def step(world: World, state: State, key: Key) -> State:
+    """Refund, begin, run on, and end."""
+    params = world.params["affordances"]
+    state, closed = refund(world, state)
+    state = state.put(
+        affordances=state.slots["affordances"].replace(
+            remaining=jnp.where(closed, jnp.int16(0), state.slots["affordances"].remaining)
+        )
+    )
+    state, _ = begin(world, state)
+    slot, agents = state.slots["affordances"], state.agents
+    ends = (slot.remaining == 1) & agents.alive
+    needs = agents.needs + jnp.where(ends[:, None], params.effect[slot.offer], 0)
+    items = agents.items + jnp.where(ends[:, None], params.gives[slot.offer], jnp.int8(0))
+    remaining = jnp.where(agents.alive, jnp.maximum(slot.remaining - 1, 0), 0).astype(jnp.int16)
+    agents = agents.replace(needs=jnp.clip(needs, 0, fixed.NEED), items=jnp.minimum(items, MAX_CARRIED))
+    return state.replace(agents=agents).put(affordances=Slot(slot.offer, remaining, ends | closed, ends))
+
+
+def rewards(world: World, state: State):
+    """completed = 1 in the tick in which an offer is done to its end."""
+    return {"completed": jnp.where(state.slots["affordances"].completed, fixed.MILLION, 0)}
+
+
+def metrics(world: World, state: State):
+    """Share of agents for whom something runs, and each offer's completions in this tick, summed over agents."""
+    slot = state.slots["affordances"]
+    done = {
+        f"done/{name}": (slot.completed & (slot.offer == i)).sum(dtype=jnp.int32).astype(jnp.float32)
+        for i, name in enumerate(world.static.names.offers)
+    }
+    return {"busy": (slot.remaining > 0).astype(jnp.float32).mean(), **done}
+
+
+SYSTEM = System(
+    "affordances",
+    step,
+    Config,
+    build,
+    init,
+    rewards,
+    metrics,
+    writes=(
+        "agents.needs",
+        "agents.wallet",
+        "agents.items",
+        "facilities.stock",
+        "slots.affordances",
+        "slots.economy.ledger",
+    ),
+    requires=("intents", "queues", "economy"),
+)

@@ -1,0 +1,150 @@
+"""Intents: turn each action, a primitive or an option, into what the agent does in this tick.
+
+An option is a small scripted controller over the distance tables: walk to the facility, keep one's place in the queue, use it.
+An option that was chosen goes on for `commit_ticks`, unless it is finished sooner or a need falls below `override_need`.
+`wait` carries on with what was chosen; without a choice it does nothing.
+
+reads  actions, agents, slots.queues, slots.affordances
+writes intent, slots.intents
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from pydantic import Field
+
+from ..core import auction, fixed
+from ..core.grid import ARRIVED
+from ..types import NOTHING, Array, Intent, Key, Section, State, System, World
+
+VERBS = ("wait", "move", "use")
+WAIT, MOVE, USE = range(3)
+FIRST_MOVE = 1  # actions 1 to 4 are one step north, east, south, west
+FIRST_USE = 5
+
+
+class Config(Section):
+    """How long a choice binds."""
+
+    commit_ticks: int = Field(15, ge=1, le=120, description="ticks that a chosen option goes on")
+    override_need: float = Field(0.15, ge=0, le=1, description="share of a need below which one may choose anew at once")
+
+
+class Params(struct.PyTreeNode):
+    """The same as arrays."""
+
+    commit_ticks: Array  # i8[]
+    override: Array  # i32[] parts of fixed.NEED
+
+
+class Slot(struct.PyTreeNode):
+    """What each agent has chosen."""
+
+    option: Array  # i8[A] index of the option, num_options if none
+    facility: Array  # i16[A] where it is to be done, NOTHING if nowhere
+    commit: Array  # i8[A] ticks for which the choice still binds
+
+
+def build(config, names) -> Params:
+    """YAML to arrays."""
+    return Params(jnp.int8(config.commit_ticks), jnp.int32(fixed.to_need(config.override_need)))
+
+
+def init(world: World, key: Key) -> Slot:
+    """Nobody has chosen anything."""
+    A = world.static.num_agents
+    none = jnp.full(A, world.static.actions.num_options, jnp.int8)
+    return Slot(none, jnp.full(A, NOTHING, jnp.int16), jnp.zeros(A, jnp.int8))
+
+
+def may_choose(world: World, state: State) -> Array:
+    """Who is free to choose at the next tick: bool[A], alive, not busy, and not committed or pressed by a need."""
+    pressed = (state.agents.needs < world.params["intents"].override).any(-1)
+    doing = state.slots["affordances"]
+    commit = jnp.where(doing.finished, 0, state.slots["intents"].commit)
+    return state.agents.alive & (doing.remaining == 0) & ((commit == 0) | pressed)
+
+
+def choose(world: World, state: State) -> tuple[Array, Slot]:
+    """The accepted actions i32[A], `wait` where none was, and what is chosen after them."""
+    layout, slot = world.static.actions, state.slots["intents"]
+    doing = state.slots["affordances"]
+    known = (state.actions >= 0) & (state.actions < len(layout.names))
+    action = jnp.where(may_choose(world, state) & known, state.actions, 0)
+    chooses = action > 0
+    offer = jnp.clip(jnp.where(action >= layout.options, action - layout.options, action - layout.use), 0, None)
+    at_facility = (action >= layout.use) & (offer < len(world.static.names.offers))
+
+    goes_on = state.agents.alive & ((slot.commit > 0) | (doing.remaining > 0)) & ~doing.finished
+    none, nowhere = jnp.int8(layout.num_options), jnp.int16(NOTHING)
+    option = jnp.where(action >= layout.options, action - layout.options, layout.num_options).astype(jnp.int8)
+    facility = jnp.where(at_facility, routed(world, state, offer), nowhere)
+    binds = jnp.where(action >= layout.options, world.params["intents"].commit_ticks, 1).astype(jnp.int8)
+    return action, Slot(
+        option=jnp.where(chooses, option, jnp.where(goes_on, slot.option, none)),
+        facility=jnp.where(chooses, facility, jnp.where(goes_on, slot.facility, nowhere)),
+        commit=jnp.where(chooses, binds, jnp.where(goes_on, slot.commit, jnp.int8(0))),
+    )
+
+
+def routed(world: World, state: State, offer: Array) -> Array:
+    """The facility that each agent would use for one offer i32[A]: i16[A]."""
+    row = home_row(world, state)
+    return world.map.route[row, jnp.minimum(offer, world.map.route.shape[1] - 1)]
+
+
+def home_row(world: World, state: State) -> Array:
+    """Where each agent, by its home and cell, stands in the tables of routes: i32[A]."""
+    cells = world.map.ground.shape[0]
+    return world.map.agent_home.astype(jnp.int32) * cells + state.agents.cell.astype(jnp.int32)
+
+
+def walk_target(world: World, state: State, slot: Slot) -> tuple[Array, Array]:
+    """The target i32[A] that each agent's option walks to, and whether it has one bool[A]."""
+    static, layout, queues = world.static, world.static.actions, state.slots["queues"]
+    num_places = static.num_places
+    waits = (queues.facility == slot.facility) & (slot.facility != NOTHING)
+    place = jnp.where(waits, jnp.minimum(queues.place, num_places - 1), jnp.int8(0))
+    posts = static.num_facilities * num_places
+    target = slot.facility.astype(jnp.int32) * num_places + place.astype(jnp.int32)
+    has = (slot.option < layout.num_options) & (slot.facility != NOTHING)
+    if layout.work is not None:
+        post = world.map.agent_post.astype(jnp.int32)
+        works = (slot.option == layout.work) & (post != NOTHING)
+        target, has = jnp.where(works, posts + post, target), has | works
+    goes_home = slot.option == layout.home
+    target = jnp.where(goes_home, posts + static.num_posts + world.map.agent_home.astype(jnp.int32), target)
+    return jnp.where(has | goes_home, target, 0), has | goes_home
+
+
+def step(world: World, state: State, key: Key) -> State:
+    """Choose, then say what to do about it in this tick."""
+    static, layout = world.static, world.static.actions
+    action, slot = choose(world, state)
+    busy = state.slots["affordances"].remaining > 0
+    target, has_target = walk_target(world, state, slot)
+    hop = world.map.next_hop[state.agents.cell, target]
+    walks = has_target & (hop != ARRIVED) & ~busy
+    first_in_line = (state.slots["queues"].facility == slot.facility) & (state.slots["queues"].place == 0)
+    is_offer = slot.option < len(static.names.offers)
+    uses_option = is_offer & has_target & (hop == ARRIVED) & first_in_line
+    steps = (action >= FIRST_MOVE) & (action < FIRST_USE)
+    uses = (action >= layout.use) & (action < layout.options)
+
+    verb = jnp.where(walks | steps, MOVE, jnp.where((uses_option | uses) & ~busy, USE, WAIT)).astype(jnp.int8)
+    own = jnp.where(steps, action - FIRST_MOVE, action - layout.use).astype(jnp.int8)
+    arg = jnp.where(steps | uses, own, jnp.where(walks, hop, slot.option))
+    bits = jax.random.bits(key, (static.num_agents,), jnp.uint32)
+    intent = Intent(verb, arg, slot.facility, auction.random_rank(bits))
+    commit = jnp.maximum(slot.commit - 1, 0).astype(jnp.int8)
+    return state.replace(intent=intent).put(intents=slot.replace(commit=commit))
+
+
+def metrics(world: World, state: State):
+    """Share of the living who are idle: no option and nothing running."""
+    idle = (state.slots["intents"].option == world.static.actions.num_options) & state.agents.alive
+    living = jnp.maximum(state.agents.alive.sum(dtype=jnp.int32), 1).astype(jnp.float32)
+    return {"idle": idle.sum(dtype=jnp.int32).astype(jnp.float32) / living}
+
+
+SYSTEM = System("intents", step, Config, build, init, metrics=metrics, writes=("intent", "slots.intents"), requires=("movement", "queues", "affordances"))

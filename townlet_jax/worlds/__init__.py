@@ -1,0 +1,73 @@
+"""From a name or a YAML file to a compiled `World`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config import layout, liveable, words
+from ..config.compile import compile_world
+from ..config.errors import ConfigError
+from ..config.load import Document, config_id, find, resolve, validate
+from ..config.schema import world_model
+from ..systems import ORDER
+from ..types import System, World
+
+DEFAULT_PLACES = 3  # queue cells a facility in a world without queues
+
+
+def read(name: str | Path, overrides: Sequence[str] = ()) -> Document:
+    """The resolved configuration of a world, not yet checked.
+
+    Args:
+        name: a shipped world such as "town", or a path to a YAML file.
+        overrides: assignments such as "systems.needs.decay.hunger=0.001".
+
+    Raises:
+        ConfigError: there is no such world, or its YAML cannot be read.
+    """
+    return resolve(find(str(name), "worlds"), overrides)
+
+
+def compile_document(document: Document, order: Sequence[System] = ORDER) -> World:
+    """Check a resolved configuration and compile it.
+
+    Args:
+        document: as `read` returns it.
+        order: every system that exists, in data-flow order.
+
+    Returns:
+        The world.
+
+    Raises:
+        ConfigError: with a line for each fault: key, value, what is allowed; or why nobody could live there.
+    """
+    config: Any = validate(world_model(order), document)
+    queues = getattr(config.systems, "queues", None)
+    try:
+        drawn = layout.read(config.map, queues.places if queues else DEFAULT_PLACES)
+    except ValueError as error:
+        raise ConfigError(_lines(document, [("map.rows", str(error))])) from None
+    found = words.findings(config, drawn, order)
+    found = found or _too_small(config, drawn) or liveable.findings(config, drawn)
+    if found:
+        raise ConfigError(_lines(document, found))
+    return compile_world(config, drawn, order, config_id(document.tree))
+
+
+def _too_small(config: Any, drawn: layout.Layout) -> list[words.Finding]:
+    """More agents than cells to stand on."""
+    free = int((drawn.neighbour != drawn.neighbour[:, :1]).any(1).sum())
+    if config.num_agents <= free:
+        return []
+    return [("num_agents", f"{config.num_agents} agents, but the map has {free} cells to stand on")]
+
+
+def _lines(document: Document, findings: Sequence[words.Finding]) -> list[str]:
+    """Findings as lines with the source and line of the key, or of the nearest one above it."""
+    lines = []
+    for path, text in findings:
+        parts = tuple(int(part) if part.isdigit() else part for part in path.split("."))
+        known = next((parts[:n] for n in range(len(parts), 0, -1) if parts[:n] in document.lines), None)
+        source, line = document.lines[known] if known else (document.path, 1)
+        lines.append(f"{source}:{line}: {path}: {text}")
+    return lines
