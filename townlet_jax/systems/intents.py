@@ -19,8 +19,9 @@ from ..types import NOTHING, Array, Intent, Key, Section, State, System, World
 
 VERBS = ("wait", "move", "use")
 WAIT, MOVE, USE = range(3)
+WAIT_ACTION = 0  # carries on with what was chosen
 FIRST_MOVE = 1  # actions 1 to 4 are one step north, east, south, west
-FIRST_USE = 5
+FIRST_USE = FIRST_MOVE + 4
 
 
 class Config(Section):
@@ -70,8 +71,8 @@ def choose(world: World, state: State) -> tuple[Array, Slot]:
     layout, slot = world.static.actions, state.slots["intents"]
     doing = state.slots["affordances"]
     known = (state.actions >= 0) & (state.actions < len(layout.names))
-    action = jnp.where(may_choose(world, state) & known, state.actions, 0)
-    chooses = action > 0
+    action = jnp.where(may_choose(world, state) & known, state.actions, WAIT_ACTION)
+    chooses = action != WAIT_ACTION
     offer = jnp.clip(jnp.where(action >= layout.options, action - layout.options, action - layout.use), 0, None)
     at_facility = (action >= layout.use) & (offer < len(world.static.names.offers))
 

@@ -1,0 +1,46 @@
+"""Measures of a town: functions of (world, state) that write nothing."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+
+from ..types import Array, State, World
+
+__all__ = ["kpis", "measure"]
+
+
+def measure(world: World, state: State) -> dict[str, Array]:
+    """The metrics of every system at one tick: name -> f32[]."""
+    measured: dict[str, Array] = {}
+    for system in world.static.systems:
+        measured.update(system.metrics(world, state))
+    return {name: jnp.asarray(value, jnp.float32) for name, value in measured.items()}
+
+
+def kpis(world: World, means: Mapping[str, float]) -> dict[str, float]:
+    """Indicators that people read, from means of `measure` over ticks (and towns).
+
+    Args:
+        world: the world.
+        means: as `measure`, averaged.
+
+    Returns:
+        return_per_day (reward of an agent in a day), attendance (share of the ticks of all shifts spent at the post),
+        collapses_per_day and exits_per_day (per agent), wallet (coins), needs/..., reward/... (per agent and day), and the rest.
+    """
+    day, agents = world.static.ticks_per_day, world.static.num_agents
+    found = {name: float(value) for name, value in means.items() if not name.startswith(("shift/", "reward/", "done/"))}
+    if "shift/expected" in means:
+        found["attendance"] = float(means["shift/present"]) / max(float(means["shift/expected"]), 1e-9)
+    if "collapses" in means:
+        found["collapses_per_day"] = found.pop("collapses") * day / agents
+        found["exits_per_day"] = found["collapses_per_day"] + found.pop("evictions") * day / agents
+    for name, value in means.items():
+        if name.startswith("reward/") and name not in ("reward/total", "reward/clipped"):
+            found[name] = float(value) * day
+        elif name.startswith("done/"):
+            found[name] = float(value) * day / agents
+    if "reward/total" in means:
+        found["return_per_day"] = float(means["reward/total"]) * day
+        found["reward_clipped"] = float(means["reward/clipped"])
+    return found

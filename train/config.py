@@ -1,0 +1,60 @@
+"""What a training YAML may say."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from townlet_jax.config.load import Document, find, resolve, validate
+from townlet_jax.types import Section
+
+
+class TrainConfig(Section):
+    """One PPO run. Names are those of CleanRL; a step is one decision of one agent, which lasts `ticks_per_decision` ticks."""
+
+    name: str = Field("ppo", pattern=r"^[A-Za-z0-9_.-]{1,60}$", description="the run folder is runs/<name>")
+    world: str = Field("town", description="a shipped world, or a path to its YAML")
+    world_set: tuple[str, ...] = Field((), description="changes to the world, such as observation.variant=compact")
+    seed: int = Field(0, ge=0, lt=2**32, description="of everything random in the run")
+    total_timesteps: int = Field(10_000_000, ge=1, description="agent decisions in the whole run")
+    num_envs: int = Field(256, ge=1, le=1_000_000, description="towns in parallel")
+    num_steps: int = Field(32, ge=1, le=4096, description="decisions in a rollout")
+    ticks_per_decision: int = Field(15, ge=1, le=240, description="ticks between two decisions")
+    actions: Literal["options", "all"] = Field("options", description="which actions the policy may take")
+    num_minibatches: int = Field(8, ge=1, description="parts of a rollout, split by town")
+    update_epochs: int = Field(4, ge=1, le=100, description="passes over a rollout")
+    learning_rate: float = Field(5e-4, gt=0, le=1, description="of Adam")
+    anneal_lr: bool = Field(True, description="whether the learning rate falls to 0 over the run")
+    gamma: float = Field(0.9995, gt=0, lt=1, description="discount per tick")
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="of generalised advantage estimation, per decision")
+    clip_eps: float = Field(0.2, gt=0, le=1, description="of the policy ratio and of the value")
+    ent_coef: float = Field(0.01, ge=0, le=1, description="weight of the entropy")
+    vf_coef: float = Field(0.5, ge=0, le=10, description="weight of the value loss")
+    max_grad_norm: float = Field(0.5, gt=0, le=1000, description="global norm to which gradients are clipped")
+    reward_scale: float = Field(0.1, gt=0, le=1000, description="factor of the rewards that the learner sees")
+    hidden: tuple[int, ...] = Field((64, 64), min_length=1, max_length=8, description="widths of the hidden layers")
+    conv: int = Field(16, ge=1, le=256, description="channels of the stem over the map layers, if the world has them")
+    reset_pool: int = Field(256, ge=1, le=65536, description="fresh towns from which finished ones are replaced")
+    checkpoint_every: int = Field(50, ge=1, description="updates between two checkpoints")
+    keep_checkpoints: int = Field(3, ge=2, le=1000, description="checkpoints that are kept")
+
+    @model_validator(mode="after")
+    def divides(self) -> "TrainConfig":
+        """Minibatches are whole towns, and there is at least one update."""
+        if self.num_envs % self.num_minibatches:
+            raise ValueError(f"num_minibatches {self.num_minibatches} must divide num_envs {self.num_envs}")
+        return self
+
+
+def load_config(name: str | Path, overrides: tuple[str, ...] = ()) -> tuple[TrainConfig, Document]:
+    """A training configuration, checked, and the document that it came from.
+
+    Args:
+        name: a shipped configuration such as "ppo_town", or a path to a YAML file.
+        overrides: assignments such as "learning_rate=1e-3".
+
+    Raises:
+        ConfigError: with a line for each fault.
+    """
+    document = resolve(find(str(name), "train"), overrides)
+    return validate(TrainConfig, document), document
