@@ -34,6 +34,7 @@ class TrainConfig(Section):
     reward_scale: float = Field(0.1, gt=0, le=1000, description="factor of the rewards that the learner sees")
     hidden: tuple[int, ...] = Field((64, 64), min_length=1, max_length=8, description="widths of the hidden layers")
     conv: int = Field(16, ge=1, le=256, description="channels of the stem over the map layers, if the world has them")
+    persistence: float = Field(3.0, ge=0, le=10, description="initial logit of the option in progress")
     reset_pool: int = Field(256, ge=1, le=65536, description="fresh towns from which finished ones are replaced")
     checkpoint_every: int = Field(50, ge=1, description="updates between two checkpoints")
     keep_checkpoints: int = Field(3, ge=2, le=1000, description="checkpoints that are kept")

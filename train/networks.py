@@ -41,15 +41,28 @@ class Tower(nn.Module):
 
 
 class ActorCritic(nn.Module):
-    """Two towers: what to do, and how good it is."""
+    """Two towers: what to do, and how good it is.
+
+    A linear path leads from the features to the logits. It begins as a preference for the option in progress, so that even an
+    untrained policy walks somewhere and arrives; like all else it is learned away where it does not pay.
+    """
 
     num_actions: int
     hidden: tuple[int, ...]
     conv: int
+    options: tuple[int, int, int] = (0, 0, 0)  # first feature of the option in progress, first option action, how many
+    persistence: float = 0.0  # initial logit of the option in progress
+
+    def habit(self, key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+        """The initial weights of the linear path, f32[D, num_actions]."""
+        feature, action, count = self.options
+        each = jnp.arange(count)
+        return jnp.zeros(shape, dtype).at[feature + each, action + each].set(self.persistence)
 
     @nn.compact
     def __call__(self, observation: Observation) -> tuple[jax.Array, jax.Array]:
         """Logits f32[..., num_actions] and value f32[...]."""
         logits = Tower(self.hidden, self.conv, self.num_actions, 0.01, name="actor")(observation)
+        habit = nn.Dense(self.num_actions, use_bias=False, kernel_init=self.habit, name="habit")(observation.features)
         value = Tower(self.hidden, self.conv, 1, 1.0, name="critic")(observation)
-        return logits, value[..., 0]
+        return logits + habit, value[..., 0]

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from townlet_jax.observe import observe as see
+from townlet_jax.observe import schema
 from townlet_jax.types import World
 
 from .advantages import gae
@@ -33,7 +34,10 @@ def may_take(world: World, actions: str) -> Array:
 
 def network_of(world: World, config: TrainConfig) -> ActorCritic:
     """The network of a run."""
-    return ActorCritic(len(world.static.actions.names), config.hidden, config.conv)
+    layout = world.static.actions
+    feature = next(entry.start for entry in schema(world) if entry.name == "option")
+    options = (feature, layout.options, layout.num_options)
+    return ActorCritic(len(layout.names), config.hidden, config.conv, options, config.persistence)
 
 
 def hyper_of(config: TrainConfig) -> Hyper:
@@ -168,6 +172,7 @@ def policy_of(world: World, config: TrainConfig, params: Any, greedy: bool = Fal
 
 
 if __name__ == "__main__":
+    from .cli import command
     from .session import main
 
-    main()
+    command(main)

@@ -1,0 +1,109 @@
+"""Moving pictures: GIF by Pillow, MP4 by imageio."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..types import State, World
+from . import clock, palette
+from .pen import EXTRA, pillow
+from .picture import frame
+
+SUFFIXES = (".gif", ".mp4")
+SAMPLES = 10  # frames from which the palette of a GIF is made
+COLOURS = 255  # of a GIF; Pillow keeps one for what has not changed
+
+
+def animate(
+    world: World, states: Iterable[State], path: str | Path, *, fps: int = 12, scale: int = 12, panel: bool = True
+) -> Path:
+    """Write a film of one town.
+
+    Args:
+        world: the world.
+        states: one town at one tick after the other, on the host.
+        path: where to write; the suffix says how, `.gif` or `.mp4`.
+        fps: frames a second, 1 to 50.
+        scale: pixels a cell.
+        panel: whether the table of people is drawn beside the map.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: the suffix is another, there are no states, or `fps` is out of bounds.
+        RuntimeError: Pillow, or for MP4 imageio, is not installed.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"cannot write {path.name!r}: allowed are {' and '.join(SUFFIXES)}")
+    if not 1 <= fps <= 50:
+        raise ValueError(f"fps is {fps}: allowed are 1 to 50")
+    states = list(states)
+    if not states:
+        raise ValueError("there are no states to draw")
+    frames = lambda some: (frame(world, state, scale, panel) for state in some)
+    if path.suffix.lower() == ".gif":
+        _gif(path, frames(states), _palette(frames(_samples(world, states))), fps)
+    else:
+        _mp4(path, frames(states), fps)
+    return path
+
+
+def _samples(world: World, states: list[State]) -> list[State]:
+    """A few states that show every light there is: the first at each step of darkness, then some in between."""
+    lights: dict[int, State] = {}
+    for state in states:
+        lights.setdefault(clock.level(clock.clock(world, state).hours), state)
+    every = max(len(lights) // SAMPLES, 1)
+    return [*list(lights.values())[::every], *states[:: max(len(states) // 4, 1)]]
+
+
+def _palette(frames: Iterable[Any]) -> np.ndarray:
+    """One palette for all frames, u8[COLOURS, 3]: the colours of people and activities, then those that are seen most."""
+    fixed = [*palette.PEOPLE, *palette.ACTIVITY.values(), palette.INK, palette.PAPER, palette.RULE, (255, 255, 255)]
+    Image = pillow().Image
+    seen = Image.fromarray(np.concatenate([np.asarray(picture) for picture in frames]))
+    count = COLOURS - len(set(fixed))
+    found = seen.quantize(count, method=Image.Quantize.MEDIANCUT, kmeans=1).getpalette() or []
+    triples = [*fixed, *(tuple(found[i : i + 3]) for i in range(0, 3 * count, 3))]
+    unused = ((1, 2, n) for n in range(256))  # Pillow wants every colour to be another
+    return np.array(list(dict.fromkeys([*triples, *unused]))[:COLOURS], np.uint8)
+
+
+def _gif(path: Path, frames: Iterator[Any], colours: np.ndarray, fps: int) -> None:
+    """Frames without dither, of which only what has changed is stored; all share one table of colours."""
+    Image, table = pillow().Image, colours.tobytes()
+    mould = Image.new("P", (1, 1))
+    mould.putpalette(table)
+    dull = (picture.quantize(palette=mould, dither=Image.Dither.NONE) for picture in frames)
+    next(dull).save(
+        path,
+        save_all=True,
+        append_images=dull,
+        duration=round(1000 / fps),
+        loop=0,
+        disposal=1,
+        optimize=True,
+        palette=table + bytes(3),
+        transparency=COLOURS,
+    )
+
+
+def _mp4(path: Path, frames: Iterator[Any], fps: int) -> None:
+    """H.264 in 4:2:0, which wants even sides: an odd one gets its last line twice."""
+    try:
+        import imageio.v2 as imageio
+        import imageio_ffmpeg  # noqa: F401
+    except ImportError as error:
+        raise RuntimeError(f"MP4 needs imageio with ffmpeg, which is not installed: {EXTRA}") from error
+    writer = imageio.get_writer(path, fps=fps, codec="libx264", macro_block_size=1, quality=8)
+    with writer, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)  # JAX warns; ffmpeg is run at once
+        for picture in frames:
+            pixels = np.asarray(picture)
+            odd = [(0, side % 2) for side in pixels.shape[:2]]
+            writer.append_data(np.pad(pixels, (*odd, (0, 0)), mode="edge"))

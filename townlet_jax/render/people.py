@@ -1,0 +1,186 @@
+"""What each agent is doing, in words that a stranger understands. Reads a state, draws nothing."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..core import fixed
+from ..systems import employment, intents
+from ..types import NOTHING, State, World
+from .plan import Plan, plan
+
+MEANING: dict[str, tuple[str, ...]] = {  # activity -> words in the names of offers
+    "sleep": ("sleep", "nap", "rest", "doze"),
+    "wash": ("wash", "shower", "bath", "bathe", "clean", "brush"),
+    "cook": ("cook", "bake", "fry", "brew", "grill"),
+    "eat": ("eat", "dine", "drink", "lunch", "snack", "breakfast", "dinner"),
+    "buy": ("buy", "shop", "purchase"),
+}
+SHIFTS = {
+    "idle": "off duty",
+    "await": "shift soon",
+    "on_time": "on time",
+    "late": "late",
+    "absent": "absent",
+    "post": "shift over",
+}
+
+
+class Person(NamedTuple):
+    """One slot at one tick."""
+
+    index: int
+    alive: bool
+    cell: int
+    activity: str  # a key of `palette.ACTIVITY`
+    words: str  # as in "cooking at home"
+    letter: str  # for a badge of an activity that has no sign
+    facing: int  # direction of a walk, -1 if none
+    needs: tuple[float, ...]  # shares, 0 to 1
+    coins: float
+    job: str  # the trade, "" if none
+    shift: str  # a key of `palette.SHIFT`, "" if none
+
+
+class _Doing(NamedTuple):
+    """What the systems say of each agent; arrays have a row an agent."""
+
+    running: np.ndarray  # bool[A]
+    offer: np.ndarray
+    pay: np.ndarray
+    shift: np.ndarray
+    place: np.ndarray  # in the queue
+    queue: np.ndarray  # facility queued at
+    option: np.ndarray
+    target: np.ndarray  # facility walked to
+    verb: np.ndarray
+    arg: np.ndarray
+
+
+def people(world: World, state: State) -> list[Person]:
+    """Every slot of a town, in order.
+
+    Args:
+        world: the world.
+        state: one town, on the host or the device.
+
+    Raises:
+        ValueError: the state holds more than one town.
+    """
+    if np.ndim(state.tick) != 0:
+        raise ValueError("a picture shows one town: take it from the batch by jax.tree.map(lambda leaf: leaf[0], state)")
+    town, doing = plan(world), _doing(world, state)
+    agents, static = state.agents, world.static
+    alive, cells = np.asarray(agents.alive), np.asarray(agents.cell)
+    needs, wallet = np.asarray(agents.needs) / fixed.NEED, np.asarray(agents.wallet) / fixed.COIN
+    shifts = static.has("employment")
+    found = []
+    for a in range(static.num_agents):
+        activity, words, letter = ("away", "moved away", "") if not alive[a] else _activity(world, town, doing, cells, a)
+        walks = alive[a] and activity == "walk"
+        found.append(
+            Person(
+                index=a,
+                alive=bool(alive[a]),
+                cell=int(cells[a]),
+                activity=activity,
+                words=words,
+                letter=letter,
+                facing=int(doing.arg[a]) if walks else -1,
+                needs=tuple(needs[a].tolist()),
+                coins=float(wallet[a]),
+                job=town.jobs[a] if shifts else "",
+                shift=employment.STATES[doing.shift[a]] if shifts and town.jobs[a] else "",
+            )
+        )
+    return found
+
+
+def _doing(world: World, state: State) -> _Doing:
+    """The parts of the slots that tell what goes on; a system that is absent says nothing."""
+    A = world.static.num_agents
+    zeros, nowhere = np.zeros(A, np.int64), np.full(A, NOTHING)
+
+    def part(system: str, field: str, default: np.ndarray) -> np.ndarray:
+        slot = state.slots.get(system)
+        return default if slot is None else np.asarray(getattr(slot, field))
+
+    runs = part("affordances", "remaining", zeros) > 0
+    return _Doing(
+        running=runs | part("affordances", "completed", zeros > 0),
+        offer=part("affordances", "offer", zeros),
+        pay=part("employment", "pay", zeros),
+        shift=part("employment", "shift", zeros),
+        place=part("queues", "place", zeros),
+        queue=part("queues", "facility", nowhere),
+        option=part("intents", "option", np.full(A, world.static.actions.num_options)),
+        target=part("intents", "facility", nowhere),
+        verb=np.asarray(state.intent.verb),
+        arg=np.asarray(state.intent.arg),
+    )
+
+
+def _activity(world: World, town: Plan, doing: _Doing, cells: np.ndarray, a: int) -> tuple[str, str, str]:
+    """The activity of a living agent, the words for it and a letter."""
+    here = _where(town, int(cells[a]), a)
+    if doing.running[a]:
+        offer = world.static.names.offers[doing.offer[a]]
+        return meaning(offer), f"{gerund(offer)} {here}", offer[0].upper()
+    if doing.pay[a] > 0:
+        return "work", f"working {here}", ""
+    if doing.verb[a] == intents.MOVE:
+        return "walk", f"walking{_destination(world, town, doing, a)}", ""
+    if doing.queue[a] != NOTHING and doing.place[a] > 0:
+        return "wait", f"in line {_where(town, int(town.facilities[doing.queue[a]]), a)}", ""
+    if doing.queue[a] != NOTHING:
+        kind = town.kinds[doing.queue[a]].replace("_", " ")
+        return "wait", f"waiting for the {kind}", ""
+    return "idle", f"idle {here}", ""
+
+
+def _where(town: Plan, cell: int, a: int) -> str:
+    """`at home`, `at Café` or `outdoors`."""
+    place = town.place(cell)
+    if place < 0:
+        return "outdoors"
+    return "at home" if a in town.residents[place] else f"at {town.places[place]}"
+
+
+def _destination(world: World, town: Plan, doing: _Doing, a: int) -> str:
+    """` home`, ` to Café` or nothing."""
+    layout = world.static.actions
+    if doing.option[a] == layout.home and layout.num_options > 0:
+        return " home"
+    cell = -1
+    if layout.work is not None and doing.option[a] == layout.work and town.agent_posts[a] != NOTHING:
+        cell = int(town.posts[town.agent_posts[a]])
+    elif doing.target[a] != NOTHING:
+        cell = int(town.facilities[doing.target[a]])
+    if cell < 0:
+        return ""
+    place = town.place(cell)
+    if place < 0:
+        return ""
+    return " home" if a in town.residents[place] else f" to {town.places[place]}"
+
+
+def meaning(offer: str) -> str:
+    """The activity that an offer's name speaks of; offers are open-ended, so it may be `other`."""
+    words = offer.split("_")
+    for activity, known in MEANING.items():
+        if any(word in known for word in words):
+            return activity
+    return "other"
+
+
+def gerund(offer: str) -> str:
+    """`eat_meal` as `eating meal`, `gym_wash` as `washing`: the first word that is a known verb, or the first of all."""
+    words = offer.split("_")
+    known = {word for group in MEANING.values() for word in group}
+    start = next((i for i, word in enumerate(words) if word in known), 0)
+    verb, rest = words[start], words[start + 1 :]
+    if verb.endswith("e") and not verb.endswith(("ee", "ye", "oe")):
+        verb = verb[:-1]
+    elif verb in ("nap", "shop", "run", "swim", "chat", "sit", "jog"):
+        verb += verb[-1]
+    return " ".join([f"{verb}ing", *rest])

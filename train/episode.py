@@ -1,0 +1,158 @@
+"""Episodes on record: what everybody did, and the digests that prove it."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from townlet_jax import engine
+from townlet_jax.io.digest import digest
+from townlet_jax.systems.intents import WAIT_ACTION
+from townlet_jax.types import Key, State, World
+
+from . import runs
+from .logging import RunError
+from .ppo import policy_of
+
+REPLAY = "replay.npz"
+PICTURE = "episode.gif"
+STRIDE = 5  # ticks between two frames
+MAX_BYTES = 64 << 20
+
+
+class Episode(NamedTuple):
+    """One town from its reset on."""
+
+    seed: int  # of the town's key
+    step: int  # updates of the checkpoint whose policy played
+    config_id: str  # of the world
+    actions: np.ndarray  # i16[T, A]
+    digests: tuple[str, ...]  # of the state after each day, and at the end
+
+
+def play(
+    world: World, policy: Callable[[World, State, Key], Any], every: int, state: State, key: Key, num_ticks: int
+) -> State:
+    """Let a policy play one town.
+
+    Args:
+        world: the world.
+        policy: (world, state, key) -> actions i32[A].
+        every: ticks between two decisions; in between everybody carries on.
+        state: the town at its start.
+        key: the town's own key.
+        num_ticks: a multiple of `every`.
+
+    Returns:
+        The states after each tick, [num_ticks, ...].
+    """
+
+    def tick(state, first, actions):
+        now = engine.tick_key(key, state)
+        state = engine.step(world, state, jnp.where(first, actions, WAIT_ACTION), now)
+        return state, state
+
+    def decision(state, _):
+        actions = policy(world, state, engine.stream(engine.tick_key(key, state), "policy"))
+        return jax.lax.scan(partial(tick, actions=actions), state, jnp.arange(every) == 0)
+
+    _, states = jax.lax.scan(decision, state, None, num_ticks // every)
+    return jax.tree.map(lambda leaf: leaf.reshape(num_ticks, *leaf.shape[2:]), states)
+
+
+def frame(states: State, tick: int) -> State:
+    """One of the states of an episode on the host."""
+    return jax.tree.map(lambda leaf: leaf[tick], states)
+
+
+def day_digests(states: State, ticks_per_day: int) -> tuple[str, ...]:
+    """The digests of the states after each full day, and of the last one."""
+    num_ticks = states.tick.shape[0]
+    ends = [*range(ticks_per_day - 1, num_ticks, ticks_per_day)]
+    ends = ends if ends and ends[-1] == num_ticks - 1 else [*ends, num_ticks - 1]
+    return tuple(digest(frame(states, tick)) for tick in ends)
+
+
+def record(run: runs.Setup, params: Any, step: int, seed: int, days: float) -> tuple[Episode, State]:
+    """Play one town with a learned policy. Returns the episode and its states on the host, [T, ...]."""
+    static, every = run.world.static, run.config.ticks_per_decision
+    num_ticks = max(every, int(days * static.ticks_per_day) // every * every)
+    policy = policy_of(run.world, run.config, params)
+    key = jax.random.key(seed)
+    unroll = jax.jit(lambda key: play(run.world, policy, every, engine.reset(run.world, key), key, num_ticks))
+    states = jax.device_get(unroll(key))
+    actions = np.asarray(states.actions, np.int16)
+    return Episode(seed, step, static.config_id, actions, day_digests(states, static.ticks_per_day)), states
+
+
+def rerun(world: World, episode: Episode) -> State:
+    """The states of an episode from its key and its actions alone, [T, ...] on the host; no policy is asked."""
+
+    def tick(state, actions):
+        state = engine.step(world, state, actions, engine.tick_key(key, state))
+        return state, state
+
+    key = jax.random.key(episode.seed)
+    unroll = jax.jit(lambda actions: jax.lax.scan(tick, engine.reset(world, key), actions)[1])
+    return jax.device_get(unroll(jnp.asarray(episode.actions, jnp.int32)))
+
+
+def save_episode(path: Path, episode: Episode) -> None:
+    """Write an episode as npz: a JSON header and the actions; no pickle."""
+    header = json.dumps({**episode._asdict(), "actions": None}, allow_nan=False)
+    with path.open("wb") as file:
+        np.savez_compressed(file, header=np.frombuffer(header.encode(), np.uint8), actions=episode.actions)
+
+
+def load_episode(path: Path) -> Episode:
+    """Read an episode.
+
+    Raises:
+        RunError: the file is missing, too large, or not an episode.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise RunError(f"{path} is larger than {MAX_BYTES >> 20} MiB")
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(file["header"].tobytes().decode())
+            actions = file["actions"]
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing") from None
+    except RunError:
+        raise
+    except Exception as error:
+        raise RunError(f"{path} is no recorded episode: {error}") from None
+    fits = isinstance(header, dict) and actions.ndim == 2 and actions.dtype == np.int16
+    if not fits or set(header) != set(Episode._fields):
+        raise RunError(f"{path} is no recorded episode")
+    return Episode(**{**header, "actions": actions, "digests": tuple(header["digests"])})
+
+
+def verify(run: runs.Setup, episode: Episode, states: State) -> list[str]:
+    """Compare the digests of a rerun with the recorded ones. Returns a line for each that differs."""
+    if episode.config_id != run.world.static.config_id:
+        return [f"the episode is of the world {episode.config_id}, the run's is {run.world.static.config_id}"]
+    found = day_digests(states, run.world.static.ticks_per_day)
+    pairs = zip(episode.digests, found, strict=True) if len(found) == len(episode.digests) else [("", "")]
+    return [f"day {i}: {kept[:12]} was recorded, {now[:12]} came" for i, (kept, now) in enumerate(pairs, 1) if kept != now]
+
+
+def draw(run: runs.Setup, states: State, path: Path, stride: int = STRIDE) -> Path:
+    """A moving picture of an episode, GIF or MP4 by the path's ending."""
+    from townlet_jax.render import animate
+
+    num_ticks = states.tick.shape[0]
+    animate(run.world, (frame(states, tick) for tick in range(0, num_ticks, stride)), path)
+    return path
+
+
+def show(run: runs.Setup, params: Any, folder: Path) -> Path:
+    """Record one day with a learned policy into a run folder, as replay.npz and episode.gif. Returns the picture's path."""
+    episode, states = record(run, params, run.train.num_updates, seed=0, days=1.0)
+    save_episode(folder / REPLAY, episode)
+    return draw(run, states, folder / PICTURE)

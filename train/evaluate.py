@@ -1,0 +1,214 @@
+"""How good is a run? Learned, scripted and random citizens in the same held-out towns, thousands in one program.
+
+    python -m train.evaluate --run runs/NAME [--num-envs 256] [--seeds 3] [--days 5]
+
+Writes evaluation.json into the run folder and prints a table: interquartile means over towns with 95 % bootstrap intervals
+(Agarwal et al. 2021, https://arxiv.org/abs/2108.13264).
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from townlet_jax import engine, policies
+from townlet_jax.core import fixed
+from townlet_jax.systems.intents import WAIT_ACTION
+from townlet_jax.telemetry import measure
+from townlet_jax.types import Key, State, World
+
+from . import runs
+from .cli import command
+from .logging import RunError
+from .ppo import policy_of
+from .statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
+
+HELD_OUT = 1_000_000  # seeds from here on are for evaluation; training uses the seeds below
+RESULT = "evaluation.json"
+SHOWN = ("return_per_day", "attendance", "collapses_per_day", "exits_per_day", "wallet_gain", "needs_ok")
+COMFORT = 0.3  # share of every need above which an agent counts as comfortable
+
+Policy = Callable[[World, State, Key], Any]
+
+
+def town_sums(world: World, policy: Policy, every: int, num_ticks: int, key: Key) -> dict[str, jax.Array]:
+    """One town from its reset on: means over ticks of `measure`, and of what the table needs, name -> f32[].
+
+    Args:
+        world: the world.
+        policy: who decides.
+        every: ticks between two decisions.
+        num_ticks: a multiple of `every`.
+        key: the town's key.
+    """
+
+    def look(state: State) -> dict[str, jax.Array]:
+        needs = state.agents.needs >= fixed.to_need(COMFORT)
+        return {**measure(world, state), "needs_ok": (needs.all(-1) & state.agents.alive).astype(jnp.float32).mean()}
+
+    def tick(carry, first, actions):
+        state, sums = carry
+        state = engine.step(world, state, jnp.where(first, actions, WAIT_ACTION), engine.tick_key(key, state))
+        return (state, jax.tree.map(jnp.add, sums, look(state))), None
+
+    def decision(carry, _):
+        now = engine.stream(engine.tick_key(key, carry[0]), "policy")
+        actions = policy(world, carry[0], now)
+        return jax.lax.scan(partial(tick, actions=actions), carry, jnp.arange(every) == 0)
+
+    start = engine.reset(world, key)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(look, start))
+    (last, sums), _ = jax.lax.scan(decision, (start, zeros), None, num_ticks // every)
+    gain = (last.agents.wallet - start.agents.wallet).astype(jnp.float32).mean() / fixed.COIN
+    return {**jax.tree.map(lambda total: total / num_ticks, sums), "wallet_gain": gain}
+
+
+def town_kpis(world: World, means: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The indicators of each town, f64[towns] by name, from the means of `town_sums`."""
+    day, agents = world.static.ticks_per_day, world.static.num_agents
+    found = {name: np.asarray(value, np.float64) for name, value in means.items() if name.startswith("needs")}
+    found["wallet_gain"] = means["wallet_gain"]
+    found["return_per_day"] = means["reward/total"] * day
+    if "shift/expected" in means:
+        found["attendance"] = means["shift/present"] / np.maximum(means["shift/expected"], 1e-9)
+    if "collapses" in means:
+        found["collapses_per_day"] = means["collapses"] * day / agents
+        found["exits_per_day"] = (means["collapses"] + means["evictions"]) * day / agents
+    return {name: np.asarray(value, np.float64) for name, value in found.items()}
+
+
+def evaluate(
+    world: World, players: dict[str, tuple[Policy, int]], num_envs: int, seeds: int, num_ticks: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """Let every policy play the same held-out towns.
+
+    Args:
+        world: the world.
+        players: name -> (policy, ticks between its decisions).
+        num_envs: towns a seed.
+        seeds: how many held-out seeds.
+        num_ticks: ticks a town.
+
+    Returns:
+        name -> indicator -> f64[seeds * num_envs].
+    """
+    towns = jnp.arange(num_envs, dtype=jnp.int32)
+    keys_of = lambda seed: jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(towns)
+    keys = jnp.concatenate([keys_of(HELD_OUT + seed) for seed in range(seeds)])
+    results = {}
+    for name, (policy, every) in players.items():
+        play = jax.jit(jax.vmap(partial(town_sums, world, policy, every, num_ticks // every * every)))
+        results[name] = town_kpis(world, jax.device_get(play(keys)))
+    return results
+
+
+def summary(results: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+    """Interquartile mean and 95 % interval of every indicator of every policy, and how the learned one compares."""
+    rows = {
+        name: {
+            key: {"iqm": float(iqm(values)), "interval": [float(end) for end in bootstrap_interval(values)],
+                  "mean": float(values.mean())}
+            for key, values in found.items()
+        }
+        for name, found in results.items()
+    }
+    returns = {name: found["return_per_day"] for name, found in results.items()}
+    against = {
+        other: {
+            "probability_of_improvement": float(probability_of_improvement(returns["learned"], returns[other])),
+            "intervals_overlap": overlap(
+                tuple(rows["learned"]["return_per_day"]["interval"]), tuple(rows[other]["return_per_day"]["interval"])
+            ),
+        }
+        for other in returns
+        if other != "learned"
+    }
+    return {"policies": rows, "learned_against": against}
+
+
+def table(result: dict[str, Any]) -> Table:
+    """The result as a table; collapses and exits are means, since most towns have none."""
+    shown = Table(title=f"{result['towns']} held-out towns, {result['days']:g} days: IQM [95 % interval]")
+    shown.add_column("policy")
+    for key in SHOWN:
+        shown.add_column(key.replace("_", " "), justify="right")
+    for name, found in result["policies"].items():
+        cells = []
+        for key in SHOWN:
+            if key not in found:
+                cells.append("-")
+            elif key in ("collapses_per_day", "exits_per_day"):
+                cells.append(f"{found[key]['mean']:.4f} (mean)")
+            else:
+                low, high = found[key]["interval"]
+                cells.append(f"{found[key]['iqm']:.3f} [{low:.3f}, {high:.3f}]")
+        shown.add_row(name, *cells)
+    return shown
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of `python -m train.evaluate`."""
+    options = argparse.ArgumentParser("python -m train.evaluate", description="Evaluate a run on held-out towns.")
+    options.add_argument("--run", type=Path, required=True, help="the run folder")
+    options.add_argument("--step", type=int, help="checkpoint to evaluate; the default is the newest sound one")
+    options.add_argument("--num-envs", type=int, default=256, help="towns a seed")
+    options.add_argument("--seeds", type=int, default=3, help="held-out seeds")
+    options.add_argument("--days", type=float, default=5.0, help="days a town")
+    options.add_argument("--greedy", action="store_true", help="take the likeliest action instead of drawing one")
+    return options
+
+
+def checked(options: argparse.Namespace) -> None:
+    """Refuse numbers out of range.
+
+    Raises:
+        RunError: naming the option, its value and what is allowed.
+    """
+    for name, value, most in (("num-envs", options.num_envs, 10**6), ("seeds", options.seeds, 1000)):
+        if not 1 <= value <= most:
+            raise RunError(f"--{name} {value} is not allowed (1 to {most})")
+    if not 0 < options.days <= 1000:
+        raise RunError(f"--days {options.days} is not allowed (above 0, at most 1000)")
+
+
+def main() -> None:
+    """Run `python -m train.evaluate`."""
+    options = parser().parse_args()
+    checked(options)
+    run = runs.existing(options.run)
+    runner, manifest = runs.load_runner(run, options.step)
+    every = run.config.ticks_per_decision
+    num_ticks = max(every, int(options.days * run.world.static.ticks_per_day) // every * every)
+    learned = policy_of(run.world, run.config, runner.params, options.greedy)
+    players = {"learned": (learned, every), "scripted": (policies.scripted, 1), "random": (policies.random, 1)}
+    begun = time.perf_counter()
+    results = evaluate(run.world, players, options.num_envs, options.seeds, num_ticks)
+    result = {
+        "run": run.config.name,
+        "step": manifest.step,
+        "world": run.world.static.config_id,
+        "towns": options.num_envs * options.seeds,
+        "days": num_ticks / run.world.static.ticks_per_day,
+        "first_held_out_seed": HELD_OUT,
+        "seconds": time.perf_counter() - begun,
+        **summary(results),
+    }
+    try:
+        (run.folder / RESULT).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise RunError(f"cannot write {run.folder / RESULT}: {error.strerror}") from None
+    Console(width=160).print(table(result))
+    print(f"{run.folder / RESULT}: {result['seconds']:.0f} s")
+
+
+if __name__ == "__main__":
+    command(main)

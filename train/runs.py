@@ -1,0 +1,117 @@
+"""The folder of a run as the learner sees it: configuration, world, checkpoints."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from townlet_jax.config.load import Document, dump, read_yaml, validate
+from townlet_jax.observe import schema
+from townlet_jax.types import World
+from townlet_jax.worlds import compile_document, read
+
+from .checkpoint import CheckpointError, Store, open_store, restore
+from .config import TrainConfig
+from .logging import CONFIG, RunError
+from .manifest import Manifest
+from .ppo import make_train
+from .types import Runner, Train
+
+WORLD = "world.yaml"
+CHECKPOINTS = "checkpoints"
+
+
+class Setup(NamedTuple):
+    """A run that can be begun or continued."""
+
+    folder: Path
+    config: TrainConfig
+    document: Document  # that `config` came from
+    world_document: Document
+    world: World
+    train: Train
+
+
+def setup(folder: Path, config: TrainConfig, document: Document, world_document: Document) -> Setup:
+    """Compile the world and check that it fits the learner.
+
+    Raises:
+        ConfigError: the world cannot be compiled.
+        RunError: its episodes are not whole numbers of decisions.
+    """
+    world = compile_document(world_document)
+    if world.static.has("lifecycle"):
+        episode = int(world.params["lifecycle"].episode_ticks)
+        if episode % config.ticks_per_decision:
+            raise RunError(
+                f"ticks_per_decision {config.ticks_per_decision} does not divide the world's episode_ticks {episode}"
+            )
+    return Setup(folder, config, document, world_document, world, make_train(world, config))
+
+
+def new(folder: Path, config: TrainConfig, document: Document, world_set: tuple[str, ...] = ()) -> Setup:
+    """The setup of a run that has not begun; nothing is written yet."""
+    return setup(folder, config, document, read(config.world, (*config.world_set, *world_set)))
+
+
+def existing(folder: Path) -> Setup:
+    """The setup of a run that was begun, from its own folder.
+
+    Raises:
+        RunError: there is no such run.
+        ConfigError: its files cannot be read.
+    """
+    if not (folder / CONFIG).is_file() or not (folder / WORLD).is_file():
+        raise RunError(f"{folder} holds no run ({CONFIG} and {WORLD} are missing there)")
+    document = read_yaml(folder / CONFIG)
+    return setup(folder, validate(TrainConfig, document), document, read_yaml(folder / WORLD))
+
+
+def identity(run: Setup) -> dict[str, Any]:
+    """What a checkpoint must agree with, written into its manifest."""
+    static = run.world.static
+    return {
+        "config": {key: value for key, value in run.document.tree.items() if key != "name"},
+        "world": static.name,
+        "world_version": static.version,
+        "config_id": static.config_id,
+        "features": [f"{entry.name}:{entry.stop - entry.start}" for entry in schema(run.world)],
+        "actions": list(static.actions.names),
+    }
+
+
+def checkpoints(run: Setup) -> Store:
+    """The store of a run's checkpoints."""
+    return open_store(run.folder / CHECKPOINTS, run.config.keep_checkpoints)
+
+
+def load_runner(run: Setup, step: int | None = None) -> tuple[Runner, Manifest]:
+    """The runner of the newest sound checkpoint, or of a certain one.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or it was made with another configuration (the keys are named).
+    """
+    key = jax.random.key(run.config.seed)
+    runner, manifest = restore(checkpoints(run), jax.eval_shape(run.train.init, key), step)
+    mine, its = identity(run), manifest.meta
+    differs = [name for name in mine if mine[name] != its.get(name)]
+    if differs:
+        raise CheckpointError(
+            f"step {manifest.step} in {run.folder / CHECKPOINTS} was made with another {', '.join(differs)}: "
+            + "; ".join(_difference(name, its.get(name), mine[name]) for name in differs)[:400]
+        )
+    return runner, manifest
+
+
+def _difference(name: str, its: Any, mine: Any) -> str:
+    if isinstance(its, dict) and isinstance(mine, dict):
+        keys = [key for key in sorted({*its, *mine}) if its.get(key) != mine.get(key)]
+        return ", ".join(f"{key} was {its.get(key)!r}, is {mine.get(key)!r}" for key in keys)
+    if isinstance(its, list) and isinstance(mine, list):
+        return f"{name}: {len(its)} entries were, {len(mine)} are"
+    return f"{name} was {its!r}, is {mine!r}"
+
+
+def texts(run: Setup) -> tuple[str, str]:
+    """The YAML of the configuration and of the world, resolved."""
+    return dump(run.document.tree), dump(run.world_document.tree)

@@ -1,0 +1,120 @@
+"""One training run from the command line: begin or resume, learn, log, save, and show what was learned."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import jax
+
+from townlet_jax.config.load import dump
+from townlet_jax.telemetry import kpis
+
+from . import runs
+from .checkpoint import latest, rewind, save
+from .cli import Stop
+from .config import load_config
+from .episode import show
+from .logging import Run, RunError, open_run, plot_curve
+from .progress import Progress
+from .types import Array, Runner
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of `python -m train.ppo`."""
+    options = argparse.ArgumentParser("python -m train.ppo", description="Train PPO on a town.")
+    options.add_argument("--config", default="ppo_town", help="a shipped training configuration, or a YAML file")
+    options.add_argument("--set", action="append", default=[], metavar="A=1", help="change the configuration")
+    options.add_argument("--world-set", action="append", default=[], metavar="A.B=1", help="change the world")
+    options.add_argument("--name", help="run folder below --runs; the default is the configuration's name")
+    options.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made")
+    options.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    options.add_argument("--print-config", action="store_true", help="print configuration and world, resolved, and stop")
+    options.add_argument("--no-pictures", action="store_true", help="write no curve.png and no episode.gif")
+    return options
+
+
+def begin(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
+    """A run at its start: its folder is made now."""
+    config, document = load_config(options.config, tuple(options.set))
+    folder = options.runs / (options.name or config.name)
+    run = runs.new(folder, config, document, tuple(options.world_set))
+    config_text, world_text = runs.texts(run)
+    log = open_run(folder, config_text)
+    try:
+        (folder / runs.WORLD).write_text(world_text)
+        runs.checkpoints(run)
+    except OSError as error:
+        raise RunError(f"cannot write into {folder}: {error.strerror}") from None
+    return run, log, jax.jit(run.train.init)(jax.random.key(config.seed))
+
+
+def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
+    """A run at its newest sound checkpoint, or at its start if it has none; what was logged after it is dropped."""
+    run = runs.existing(options.resume)
+    store = runs.checkpoints(run)
+    log = open_run(run.folder, runs.texts(run)[0], resume=True)
+    if latest(store) is None:
+        rewind(store, -1)
+        log.truncate_after(0)
+        return run, log, jax.jit(run.train.init)(jax.random.key(run.config.seed))
+    runner, manifest = runs.load_runner(run)
+    rewind(store, manifest.step)
+    log.truncate_after(manifest.step)
+    return run, log, runner
+
+
+def row_of(run: runs.Setup, update: int, metrics: dict[str, Array], seconds: float) -> dict[str, float]:
+    """The numbers of one update, by name; the rates come last, since they are the only ones that differ between equal runs."""
+    means = {name: float(value) for name, value in metrics.items()}
+    decisions = update * run.train.steps_per_update
+    return {
+        "update": update,
+        "agent_decisions": decisions,
+        "agent_steps": decisions * run.config.ticks_per_decision,
+        **kpis(run.world, means),
+        "decisions_per_second": run.train.steps_per_update / seconds,
+        "steps_per_second": run.train.steps_per_update * run.config.ticks_per_decision / seconds,
+    }
+
+
+def learn(run: runs.Setup, log: Run, runner: Runner) -> tuple[Runner, str]:
+    """Update until the run is complete or somebody asks to stop. Returns the runner, and the name of the signal if any."""
+    store, total = runs.checkpoints(run), run.train.num_updates
+    done = int(runner.update)
+    with Stop() as stop, Progress() as progress:
+        progress.phase(f"compiling on {jax.devices()[0].platform}")
+        update = jax.jit(run.train.update, donate_argnums=0).lower(runner).compile()
+        while done < total and not stop.asked:
+            begun = time.perf_counter()
+            runner, metrics = update(runner)
+            metrics, done = jax.device_get(metrics), done + 1
+            row = row_of(run, done, metrics, time.perf_counter() - begun)
+            log.log(row)
+            progress.update(done, total, row)
+            if done % run.config.checkpoint_every == 0 or done == total or stop.asked:
+                save(store, done, runner, runs.identity(run))
+        return runner, stop.asked
+
+
+def main() -> None:
+    """Run `python -m train.ppo`."""
+    options = parser().parse_args()
+    if options.print_config:
+        config, document = load_config(options.config, tuple(options.set))
+        run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+        print(dump(document.tree) + "---\n# the world\n" + runs.texts(run)[1], end="")
+        return
+    run, log, runner = resume(options) if options.resume else begin(options)
+    begun = time.perf_counter()
+    runner, asked = learn(run, log, runner)
+    done, total = int(runner.update), run.train.num_updates
+    print(f"{run.folder}: {done} of {total} updates, {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+    if asked:
+        print(f"stopped by {asked}; go on with: python -m train.ppo --resume {run.folder}")
+        return
+    if not options.no_pictures:
+        curve = plot_curve(run.folder)
+        picture = show(run, runner.params, run.folder)
+        print(f"curve    {curve}\npicture  {picture}")
+    print(f"evaluate python -m train.evaluate --run {run.folder}\nreplay   python -m train.replay --run {run.folder}")
