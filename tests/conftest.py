@@ -2,9 +2,10 @@
 
 A drawn world is a map of these marks; a digit is an agent on the floor, and the digits say how many agents there are:
 
-    # wall   . floor   + door   h home   @ entry   W shower   B bed   S stove   C counter   K post of a clerk
+    # wall   . floor   , grass   + door   h home (on grass)   @ entry (on road)
+    W shower   B bed   S stove   C counter   K post of a clerk (all on floor)
 
-Needs do not decay there and a day has 200 ticks, so that numbers can be worked by hand. Everything else of `base` may be overridden.
+Needs do not decay there and a day has 200 ticks, so that numbers can be worked by hand; `base` may be overridden.
 """
 
 import functools
@@ -17,11 +18,12 @@ import jax
 import numpy as np
 import pytest
 
-from townlet_jax import engine, make, observe
+from townlet_jax import engine, make, observe, policies
 from townlet_jax.config.load import dump
+from townlet_jax.core import fixed
 from townlet_jax.env import load
-from townlet_jax.systems import ORDER
-from townlet_jax.types import State, World
+from townlet_jax.systems import ORDER, lifecycle
+from townlet_jax.types import Observation, State, World
 
 TESTS = Path(__file__).parent
 jax.config.update("jax_compilation_cache_dir", str(TESTS.parent / ".jax_cache"))
@@ -31,6 +33,7 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 LEGEND = {
     "#": {"ground": "wall"},
     ".": {"ground": "floor"},
+    ",": {"ground": "grass"},
     "+": {"ground": "door"},
     "h": {"ground": "grass", "home": True},
     "@": {"ground": "road", "entry": True},
@@ -52,6 +55,7 @@ WEIGHTS = {"survival": 0.002, "needs": 0.2, "wage": 0.5, "punctuality": 0.005, "
 
 STEP = jax.jit(engine.step)
 RESET = jax.jit(engine.reset)
+OBSERVE = jax.jit(observe)
 SYSTEM_STEPS = {system.name: jax.jit(system.step) for system in ORDER}
 
 
@@ -63,7 +67,10 @@ def base(rows: list[str], num_agents: int) -> dict[str, Any]:
     names = {offer["name"] for offer in offers}
     systems: dict[str, Any] = {
         "intents": {},
-        "needs": {"decay": {"hunger": 0.0, "hygiene": 0.0, "energy": 0.0}, "weight": {"hunger": 1.0, "hygiene": 0.6, "energy": 0.8}},
+        "needs": {
+            "decay": {"hunger": 0.0, "hygiene": 0.0, "energy": 0.0},
+            "weight": {"hunger": 1.0, "hygiene": 0.6, "energy": 0.8},
+        },
         "movement": {},
         "queues": {},
         "affordances": {"offers": offers},
@@ -121,7 +128,7 @@ class Board(NamedTuple):
         return row * self.world.static.width + column
 
     def tuned(self, **params: dict[str, Any]) -> "Board":
-        """The same board with other parameters of some systems, e.g. `tuned(needs={"decay": array})`; compiles nothing."""
+        """The same board with other parameters, e.g. `tuned(needs={"decay": array})`; compiles nothing."""
         old = self.world.params
         new = {name: old[name].replace(**fields) for name, fields in params.items()}
         return self._replace(world=self.world.replace(params={**old, **new}))
@@ -157,9 +164,13 @@ class Board(NamedTuple):
         """One tick of one system; the clock stands still."""
         return SYSTEM_STEPS[system](self.world, state, jax.random.key(seed))
 
+    def observe(self, state: State) -> Observation:
+        """What the agents see."""
+        return OBSERVE(self.world, state)
+
     def mask(self, state: State, agent: int = 0) -> list[str]:
         """The names of the allowed actions of an agent."""
-        row = np.asarray(observe(self.world, state).action_mask[agent])
+        row = np.asarray(self.observe(state).action_mask[agent])
         return [name for name, allowed in zip(self.world.static.actions.names, row) if allowed]
 
     def draw(self, state: State) -> str:
@@ -184,6 +195,121 @@ def town():
     """The shipped town without map layers; its functions are jitted."""
     env = make("town", **{"observation.variant": "compact"})
     return env._replace(**{name: jax.jit(getattr(env, name)) for name in ("reset", "step", "observe", "timestep")})
+
+
+# A crowded place with one door, hungry people, short leases and quick replacement: much happens in 300 ticks.
+VILLAGE = """
+    #############
+    #hB.S.#C..W.#
+    #.0.1.+.2.3.#
+    #.4.5.#.6.7.#
+    ####.##...K.#
+    #@..........#
+    #############
+"""
+HARSH = {
+    "start.tick": [0, 199],
+    "start.wallet": 1.0,
+    "systems.economy.rent": 0.6,
+    "systems.lifecycle.collapse_ticks": 10,
+    "systems.lifecycle.kit_wallet": 0.7,
+    "systems.rewards.weights.needs": 0.01,
+    "systems.affordances.offers.0.ticks": 6,
+    "systems.affordances.offers.1.ticks": 9,
+    "systems.affordances.offers.2.ticks": 5,
+    "systems.affordances.offers.3.ticks": 4,
+}
+RAPID_DECAY = (0.008, 0.004, 0.006)
+
+
+class Play(NamedTuple):
+    """What was seen of 64 towns in 300 ticks of random play; [towns, ticks, ...], after each tick."""
+
+    cell: Any
+    alive: Any
+    ghost: Any
+    terminated: Any
+    truncated: Any
+    generation: Any
+    needs: Any
+    wallet: Any
+    items: Any
+    ledger: Any
+    stock: Any
+    queue: Any
+    place: Any
+    remaining: Any
+    tick: Any
+    arrives: Any
+    reward: Any
+    guarded: Any
+    low: Any  # f32[towns, ticks, D] the least of each feature over the agents
+    high: Any
+    forbidden: Any  # bool[towns, ticks] some agent took an action that its mask did not allow
+
+
+class Village(NamedTuple):
+    """A harsh world and what happened in it."""
+
+    world: World
+    play: Play
+
+
+def watched(world: World, state: State, forbidden: Any) -> Play:
+    """What to keep of one state."""
+    features, slots = observe(world, state).features, state.slots
+    return Play(
+        cell=state.agents.cell,
+        alive=state.agents.alive,
+        ghost=slots["movement"].ghost,
+        terminated=state.terminated,
+        truncated=state.truncated,
+        generation=state.agents.generation,
+        needs=state.agents.needs,
+        wallet=state.agents.wallet,
+        items=state.agents.items,
+        ledger=slots["economy"].ledger,
+        stock=state.facilities.stock,
+        queue=slots["queues"].facility,
+        place=slots["queues"].place,
+        remaining=slots["affordances"].remaining,
+        tick=state.tick,
+        arrives=slots["lifecycle"].arrives,
+        reward=state.reward,
+        guarded=lifecycle.guarded(world, state),
+        low=features.min(0),
+        high=features.max(0),
+        forbidden=forbidden,
+    )
+
+
+@jax.jit
+def random_play(world: World, keys: Any) -> Play:
+    """300 ticks of uniform allowed actions in one town for each key."""
+
+    def town(key):
+        def tick(state, _):
+            now = engine.tick_key(key, state)
+            action = policies.random(world, state, engine.stream(now, "policy"))
+            mask = observe(world, state).action_mask
+            allowed = jax.numpy.take_along_axis(mask, action[:, None], axis=1)
+            state = engine.step(world, state, action, now)
+            return state, watched(world, state, ~allowed.all())
+
+        return jax.lax.scan(tick, engine.reset(world, key), None, 300)[1]
+
+    return jax.vmap(town)(keys)
+
+
+@pytest.fixture(scope="session")
+def village():
+    """64 towns after 300 ticks of random play in a harsh world, as numpy arrays."""
+    world = compiled(VILLAGE, json.dumps(HARSH)).world
+    decay = jax.numpy.array([round(rate * fixed.NEED) for rate in RAPID_DECAY], jax.numpy.int32)
+    world = world.replace(params={**world.params, "needs": world.params["needs"].replace(decay=decay)})
+    with jax.numpy_dtype_promotion("strict"):
+        play = random_play(world, jax.random.split(jax.random.key(1), 64))
+    return Village(world, jax.tree.map(np.asarray, play))
 
 
 @pytest.fixture(autouse=True)

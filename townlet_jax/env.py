@@ -92,4 +92,3 @@ def register(name: str, factory: Callable[..., World]) -> None:
     if name in _REGISTRY:
         raise ConfigError(f"a world called {name!r} is registered already")
     _REGISTRY[name] = factory
-

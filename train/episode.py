@@ -139,7 +139,9 @@ def verify(run: runs.Setup, episode: Episode, states: State) -> list[str]:
         return [f"the episode is of the world {episode.config_id}, the run's is {run.world.static.config_id}"]
     found = day_digests(states, run.world.static.ticks_per_day)
     pairs = zip(episode.digests, found, strict=True) if len(found) == len(episode.digests) else [("", "")]
-    return [f"day {i}: {kept[:12]} was recorded, {now[:12]} came" for i, (kept, now) in enumerate(pairs, 1) if kept != now]
+    return [
+        f"day {i}: {kept[:12]} was recorded, {now[:12]} came" for i, (kept, now) in enumerate(pairs, 1) if kept != now
+    ]
 
 
 def draw(run: runs.Setup, states: State, path: Path, stride: int = STRIDE) -> Path:
@@ -147,7 +149,12 @@ def draw(run: runs.Setup, states: State, path: Path, stride: int = STRIDE) -> Pa
     from townlet_jax.render import animate
 
     num_ticks = states.tick.shape[0]
-    animate(run.world, (frame(states, tick) for tick in range(0, num_ticks, stride)), path)
+    try:
+        animate(run.world, (frame(states, tick) for tick in range(0, num_ticks, stride)), path)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from None
+    except RuntimeError as error:  # a package of the extra `viz` is missing
+        raise RunError(str(error)) from None
     return path
 
 

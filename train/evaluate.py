@@ -115,8 +115,11 @@ def summary(results: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     """Interquartile mean and 95 % interval of every indicator of every policy, and how the learned one compares."""
     rows = {
         name: {
-            key: {"iqm": float(iqm(values)), "interval": [float(end) for end in bootstrap_interval(values)],
-                  "mean": float(values.mean())}
+            key: {
+                "iqm": float(iqm(values)),
+                "interval": [float(end) for end in bootstrap_interval(values)],
+                "mean": float(values.mean()),
+            }
             for key, values in found.items()
         }
         for name, found in results.items()

@@ -15,7 +15,7 @@ def masked_mean(x: Array, mask: Array) -> Array:
 
 
 def normalised(x: Array, mask: Array) -> Array:
-    """x with mean 0 and deviation 1 where the mask holds."""
+    """X with mean 0 and deviation 1 where the mask holds."""
     centred = x - masked_mean(x, mask)
     return centred * jax.lax.rsqrt(masked_mean(centred**2, mask) + 1e-8)
 

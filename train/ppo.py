@@ -118,7 +118,7 @@ def make_train(world: World, config: TrainConfig) -> Train:
             return ppo_loss(logits, value, transition, advantage, target, mask, runner.hyper)
 
         (total, parts), gradient = jax.value_and_grad(loss, has_aux=True)(runner.params)
-        norm = optax.global_norm(gradient)
+        norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
         scale = jnp.minimum(1.0, runner.hyper.max_grad_norm / (norm + 1e-6))
         gradient = jax.tree.map(lambda g: g * scale, gradient)
         change, opt_state = adam.update(gradient, runner.opt_state)
@@ -152,7 +152,9 @@ def make_train(world: World, config: TrainConfig) -> Train:
         )
         data = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (rollout, advantage, target))  # towns first
         runner, parts = jax.lax.scan(partial(epoch, data), runner, jax.random.split(shuffling, config.update_epochs))
-        spread = jnp.where(rollout.alive, (target - rollout.value) ** 2, 0.0).sum() / jnp.maximum(rollout.alive.sum(), 1)
+        spread = jnp.where(rollout.alive, (target - rollout.value) ** 2, 0.0).sum() / jnp.maximum(
+            rollout.alive.sum(), 1
+        )
         metrics = {**jax.tree.map(jnp.mean, means), **jax.tree.map(jnp.mean, parts), "value_error": spread}
         return runner.replace(update=runner.update + 1), metrics
 

@@ -21,7 +21,9 @@ def town_keys(key: Array, episode: Array) -> Array:
     return jax.vmap(lambda town, turn: jax.random.fold_in(jax.random.fold_in(key, town), turn))(index, episode)
 
 
-def advance(world: World, states: State, actions: Array, keys: Array, num_ticks: int, gamma: Array) -> tuple[State, Any]:
+def advance(
+    world: World, states: State, actions: Array, keys: Array, num_ticks: int, gamma: Array
+) -> tuple[State, Any]:
     """Let every town run for the ticks of one decision.
 
     The actions count in the first tick; then everybody carries on. Rewards are added up, discounted per tick, as long as the person

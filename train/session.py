@@ -29,7 +29,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--name", help="run folder below --runs; the default is the configuration's name")
     options.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made")
     options.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
-    options.add_argument("--print-config", action="store_true", help="print configuration and world, resolved, and stop")
+    options.add_argument(
+        "--print-config", action="store_true", help="print configuration and world, resolved, and stop"
+    )
     options.add_argument("--no-pictures", action="store_true", help="write no curve.png and no episode.gif")
     return options
 
@@ -97,6 +99,15 @@ def learn(run: runs.Setup, log: Run, runner: Runner) -> tuple[Runner, str]:
         return runner, stop.asked
 
 
+def pictures(run: runs.Setup, runner: Runner) -> None:
+    """Draw the curve and an episode; without the packages for it, say so: the run itself is complete."""
+    try:
+        print(f"curve    {plot_curve(run.folder)}")
+        print(f"picture  {show(run, runner.params, run.folder)}")
+    except RunError as error:
+        print(f"no picture: {error}", file=sys.stderr)
+
+
 def main() -> None:
     """Run `python -m train.ppo`."""
     options = parser().parse_args()
@@ -114,7 +125,5 @@ def main() -> None:
         print(f"stopped by {asked}; go on with: python -m train.ppo --resume {run.folder}")
         return
     if not options.no_pictures:
-        curve = plot_curve(run.folder)
-        picture = show(run, runner.params, run.folder)
-        print(f"curve    {curve}\npicture  {picture}")
+        pictures(run, runner)
     print(f"evaluate python -m train.evaluate --run {run.folder}\nreplay   python -m train.replay --run {run.folder}")

@@ -1,6 +1,6 @@
 """Many towns, many ticks, people who behave as badly as they can: every invariant is folded into the scan.
 
-A failure names config_id, seed, town, tick and rule; `towns(seed, town + 1)` then plays that very town again.
+A failure names config_id, seed, town, tick and rule; the same call of `fuzz` plays that very town again.
 """
 
 import jax
@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from townlet_jax import engine, load, testing
+from townlet_jax.core import fixed
 from townlet_jax.policies import random, scripted
 
 NEVER = np.iinfo(np.int32).max
+STOCK = "affordances.refund gives the stock back after the truck has filled it up: more than the capacity"
+ITEMS = "affordances.step adds what an offer gives (up to 100) to what is carried (up to 100) in i8, which wraps"
+QUEUE = "queues.step sends a holder to the tail who began in the tick in which its patience ended, while the offer runs"
 CROWD = ("allowed", "anything", "one option", "one offer", "absurd", "primitives", "citizen", "fickle citizen")
 
 
@@ -82,3 +86,78 @@ def fuzz(world, seed=0, num_towns=256, num_ticks=2000):
                 f" tick {ticks[town]}: {rule} (in {broken} of {num_towns} towns)"
             )
     return state, lines
+
+
+def tuned(world, **params):
+    """The world with other parameters: `tuned(world, needs={"decay": 20000})`; nothing is compiled anew."""
+    tables = dict(world.params)
+    for system, fields in params.items():
+        old = {name: getattr(tables[system], name) for name in fields}
+        new = {
+            name: jnp.broadcast_to(jnp.asarray(value, old[name].dtype), old[name].shape)
+            for name, value in fields.items()
+        }
+        tables[system] = tables[system].replace(**new)
+    return world.replace(params=tables)
+
+
+HARSH = {
+    "plague": {"needs": {"decay": 20000}, "lifecycle": {"collapse_ticks": 1, "arrive_after": 1, "guard": 99}},
+    "impatience": {"queues": {"start_within": 1}, "movement": {"ghost_after": 1}, "intents": {"commit_ticks": 1}},
+    "long queues": {"queues": {"reach": 30, "start_within": 2}, "intents": {"commit_ticks": 120}},
+    "rent": {"economy": {"rent": 3900}, "lifecycle": {"evict_after": 1, "wallet": 0}},
+    "fines": {"employment": {"absent_fine": 5000, "late_fine": 10000, "grace": 0, "slack": 0}},
+    "panic": {"intents": {"override": fixed.NEED}, "movement": {"ghost_after": 100}},
+    "closing time": {"affordances": {"opens": 100, "closes": 117}, "economy": {"rent_at": 110}},
+    "haste": {"affordances": {"ticks": 1}, "economy": {"price": 0}},
+    "wealth": {"economy": {"capacity": 10000}, "start": {"wallet": 1_000_000}, "employment": {"wage": 1000}},
+    "short lives": {"lifecycle": {"episode_ticks": 10, "critical": fixed.NEED // 2}},
+}
+
+
+@pytest.fixture(scope="module")
+def world():
+    return load("town", **{"observation.variant": "compact"})
+
+
+def report(lines):
+    """One assertion for all rules, so that a failure lists each with its town and tick."""
+    assert not lines, "\n" + "\n".join(lines)
+
+
+@pytest.mark.xfail(strict=True, reason=QUEUE)
+def test_town(world):
+    state, lines = fuzz(world)
+    report(lines)
+    deaths = state.agents.generation.reshape(-1, len(CROWD), world.static.num_agents).sum((0, 2))
+    assert (deaths[:4] > 0).all()  # the fuzz reaches the ends of lives,
+    assert (np.abs(state.slots["economy"].ledger).max(0) > 0).all()  # and every account
+
+
+@pytest.mark.parametrize("name", HARSH)
+def test_harsh_towns(world, name):
+    report(fuzz(tuned(world, **HARSH[name]), seed=1)[1])
+
+
+@pytest.mark.xfail(strict=True, reason=STOCK)
+def test_a_truck_that_comes_before_a_refund(world):
+    report(fuzz(tuned(world, economy={"restock_at": 1319}))[1])
+
+
+@pytest.mark.xfail(strict=True, reason=ITEMS)
+def test_large_gifts(world):
+    report(fuzz(tuned(world, affordances={"gives": 100}))[1])
+
+
+def test_a_broken_rule_is_reported(world):
+    ghosts = tuned(world, lifecycle={"items": 101})
+    _, lines = fuzz(ghosts)
+    assert len(lines) == 1
+    assert lines[0].startswith(f"config {world.static.config_id[:12]} seed 0 town ")
+    assert "items in bounds" in lines[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_many_towns_for_long(world, seed):
+    report(fuzz(world, 100 + seed, 1024, 10_000)[1])

@@ -7,7 +7,9 @@ import pytest
 from townlet_jax.core import fixed
 
 SHARES = sorted({0, 1, 1023, 1024, 314_572, fixed.NEED // 2, fixed.NEED - 1, fixed.NEED, *range(0, fixed.NEED, 9973)})
-TERMS = sorted({-(1 << 20), -1_000_000, -17, -16, -1, 0, 1, 15, 16, 1_000_000, 1 << 20, *range(-1_000_000, 1_000_000, 9973)})
+TERMS = sorted(
+    {-(1 << 20), -1_000_000, -17, -16, -1, 0, 1, 15, 16, 1_000_000, 1 << 20, *range(-1_000_000, 1_000_000, 9973)}
+)
 
 
 def ints(values):
@@ -27,7 +29,9 @@ def test_square_equals_python_integers_and_is_close_to_the_true_square():
 
 
 def test_to_reward_turns_a_full_need_into_one_million():
-    np.testing.assert_array_equal(fixed.to_reward(ints([-(1 << 20), 0, 1 << 19, 1 << 20])), [-1_000_000, 0, 500_000, 1_000_000])
+    np.testing.assert_array_equal(
+        fixed.to_reward(ints([-(1 << 20), 0, 1 << 19, 1 << 20])), [-1_000_000, 0, 500_000, 1_000_000]
+    )
 
 
 def test_to_reward_equals_python_integers_and_is_within_its_resolution():

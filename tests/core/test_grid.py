@@ -92,7 +92,7 @@ def test_every_hop_of_the_town_leads_one_step_nearer(town):
 
 
 def test_flood_fills_one_room_and_no_diagonal():
-    inside = np.array([mark == "." for mark in "..#." "#.#." "..##" "##.."])
+    inside = np.array([mark == "." for mark in "..#.#.#...####.."])
     seen = grid.flood(0, inside, 4).reshape(4, 4).astype(int)
     assert seen.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
 

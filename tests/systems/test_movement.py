@@ -88,7 +88,10 @@ def test_of_two_who_claim_one_cell_the_lower_priority_number_wins(hall, priority
 
 def test_over_many_ticks_either_of_two_rivals_wins(hall):
     start = placed(hall, "####### #.0..2# #..1..# #h...W# #######")
-    wins = [int(hall.step(start, "move_east", "move_north", seed=seed).agents.cell[0]) == hall.cell(1, 3) for seed in range(40)]
+    wins = [
+        int(hall.step(start, "move_east", "move_north", seed=seed).agents.cell[0]) == hall.cell(1, 3)
+        for seed in range(40)
+    ]
     assert 8 <= sum(wins) <= 32  # a fair coin leaves this range once in 10,000 tries
 
 
@@ -188,7 +191,11 @@ def test_a_stander_in_a_one_wide_corridor_stops_nobody_for_ever(board):
     assert not ghosts(state)[0]
 
 
-@pytest.mark.xfail(strict=True, reason="movement.py:74: the ghost flag of a slot survives the death of its person")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="movement.step: the ghost flag of a slot survives the death of its person",
+)
 def test_the_dead_lose_their_flag(hall):
     state = shared(hall)
     state = state.replace(agents=state.agents.replace(alive=jnp.array([False, True, True])))

@@ -35,7 +35,10 @@ def _ways(config: Any, layout: Layout) -> list[Finding]:
             layout.facility_kind, layout.facility_cell, layout.place_cell, layout.facility_home
         )
     ]
-    goals += [(f"the {job}'s post at {where(cell)}", int(cell), NOTHING) for job, cell in zip(layout.post_job, layout.post_cell)]
+    goals += [
+        (f"the {job}'s post at {where(cell)}", int(cell), NOTHING)
+        for job, cell in zip(layout.post_job, layout.post_cell)
+    ]
     goals += [(name, cell, NOTHING) for name, cell, _ in starts[: len(layout.home_cell)]]
     for goal, cell, owner in goals:
         distance = grid.distances(layout.neighbour, cell)
@@ -129,5 +132,7 @@ def _purse(config: Any) -> list[Finding]:
         if wages < rent + basket:
             sums = f"{job.end - job.start} ticks x {job.wage} = {wages:.2f} coins a day"
             costs_line = f"rent {rent:.2f} + basket {basket:.2f} ({', '.join(parts)}) = {rent + basket:.2f}"
-            wrong.append((f"systems.employment.jobs.{i}.wage", f"the {job.name} cannot live on it: {sums}, but {costs_line}"))
+            wrong.append(
+                (f"systems.employment.jobs.{i}.wage", f"the {job.name} cannot live on it: {sums}, but {costs_line}")
+            )
     return wrong

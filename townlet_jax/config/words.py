@@ -136,10 +136,14 @@ def _lives(config: Any) -> list[Finding]:
         wrong += outside("systems.lifecycle.kit_items", section.kit_items, 0, 100, "of an item")
         least, most = section.arrive_after
         if not 1 <= least <= most <= 100:
-            wrong.append(("systems.lifecycle.arrive_after", f"[{least}, {most}]: allowed are 1 <= least <= most <= 100 ticks"))
+            wrong.append(
+                ("systems.lifecycle.arrive_after", f"[{least}, {most}]: allowed are 1 <= least <= most <= 100 ticks")
+            )
     if config.systems.rewards is not None:
         wrong += outside("systems.rewards.weights", config.systems.rewards.weights, 0.0, 4.0, "")
-        wrong += unknown("systems.rewards.terminal", config.systems.rewards.terminal, config.systems.rewards.weights, "term")
+        wrong += unknown(
+            "systems.rewards.terminal", config.systems.rewards.terminal, config.systems.rewards.weights, "term"
+        )
     return wrong
 
 
@@ -148,7 +152,9 @@ def _map(config: Any, layout: Layout) -> list[Finding]:
     if not len(layout.home_cell):
         wrong.append(("map.rows", "no home on the map (a legend entry with `home: true`)"))
     if config.systems.lifecycle is not None and not len(layout.entry_cell):
-        wrong.append(("map.rows", "no entry on the map, so that nobody could move in (a legend entry with `entry: true`)"))
+        wrong.append(
+            ("map.rows", "no entry on the map, so that nobody could move in (a legend entry with `entry: true`)")
+        )
     if config.systems.affordances is not None and not len(layout.facility_cell):
         wrong.append(("map.rows", "no facility on the map (a legend entry with `facility: kind`)"))
     return wrong

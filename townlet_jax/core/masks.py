@@ -16,4 +16,6 @@ def total(x: jax.Array) -> jax.Array:
 
 def mean_where(x: jax.Array, mask: jax.Array) -> jax.Array:
     """The mean of f32 x where the mask holds, f32[]; 0 where it holds nowhere."""
-    return jnp.where(mask, x, 0.0).sum(dtype=jnp.float32) / jnp.maximum(mask.sum(dtype=jnp.int32), 1).astype(jnp.float32)
+    return jnp.where(mask, x, 0.0).sum(dtype=jnp.float32) / jnp.maximum(mask.sum(dtype=jnp.int32), 1).astype(
+        jnp.float32
+    )

@@ -23,4 +23,6 @@ def action_mask(world: World, state: State) -> Array:
     if layout.work is not None:
         options.append(employment.may_work(world, state)[:, None])
     options.append((agents.cell != world.map.home_cell[world.map.agent_home])[:, None])
-    return jnp.concatenate([jnp.ones((A, 1), bool)] + [free & part for part in (moves, offers & near, *options)], axis=1)
+    return jnp.concatenate(
+        [jnp.ones((A, 1), bool)] + [free & part for part in (moves, offers & near, *options)], axis=1
+    )

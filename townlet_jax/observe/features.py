@@ -24,7 +24,7 @@ class Group(NamedTuple):
 
 
 def share(value: Array, whole: float) -> Array:
-    """value / whole as f32, at most 1."""
+    """Value / whole as f32, at most 1."""
     return jnp.minimum(value.astype(jnp.float32) * jnp.float32(1.0 / whole), 1.0)
 
 

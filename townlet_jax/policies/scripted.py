@@ -1,7 +1,7 @@
 """The citizen: a competent creature of habit.
 
-In this order: see to a need that is urgent, be at work in good time, keep the larder filled, see early to what runs low, else wait.
-For each need it takes the offer that gives most for the time, the way and the money. What cannot be done now is passed over; who
+In this order: see to a need that is urgent, be at work in good time, keep the larder filled, see early to what runs low, else go
+home. For each need it takes the offer that gives most for the time, the way and the money. What cannot be done now is passed over; who
 stands in a queue keeps wanting the same thing and so keeps the place.
 """
 
@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from ..core import fixed
 from ..observe.action_mask import action_mask
 from ..systems import affordances, economy, employment
+from ..systems.intents import WAIT_ACTION
 from ..types import NOTHING, Array, Key, State, World
 
-URGENT = 0.42  # share of a need below which it comes before work
-EARLY = 0.62  # share below which it is seen to in free time
+URGENT = 0.5  # share of a need below which it comes before work
+EARLY = 0.8  # share below which it is seen to in free time
 LARDER = 1  # of each item that can be made or bought, kept at home
 EARLY_BIRD = 12  # ticks that one wants to be early at work
 THRIFT = 20  # parts of a need per tick that a mill is worth, see `relief`
@@ -54,7 +55,9 @@ def due_at_work(world: World, state: State) -> Array:
     """Who should set out for work, or stay there: bool[A]."""
     static, post = world.static, world.map.agent_post
     _, start, _ = employment.roster(world)
-    target = static.num_facilities * static.num_places + jnp.where(post == NOTHING, jnp.int16(0), post).astype(jnp.int32)
+    target = static.num_facilities * static.num_places + jnp.where(post == NOTHING, jnp.int16(0), post).astype(
+        jnp.int32
+    )
     way = world.map.distance[state.agents.cell, target]
     return employment.time_of_day(world, state) >= start - way - jnp.int16(EARLY_BIRD)
 
@@ -68,11 +71,16 @@ def scripted(world: World, state: State, key: Key) -> Array:
     mask = action_mask(world, state)
     allowed = mask[:, layout.options : layout.options + num_offers]
     action = jnp.zeros(world.static.num_agents, jnp.int32)
-    wishes = [remedy(world, state, allowed, EARLY), provision(world, state, allowed)]
+    anyone = jnp.ones_like(action, bool)
+    wishes = [
+        (jnp.full_like(action, layout.home), anyone),
+        remedy(world, state, allowed, EARLY),
+        provision(world, state, allowed),
+    ]
     if layout.work is not None:
         works = mask[:, layout.options + layout.work] & due_at_work(world, state)
         wishes.append((jnp.full_like(action, layout.work), works))
     wishes.append(remedy(world, state, allowed, URGENT))
     for option, wants in wishes:  # later ones win
         action = jnp.where(wants, layout.options + option, action)
-    return jnp.where(mask[:, 1:].any(-1), action, 0)
+    return jnp.where(jnp.take_along_axis(mask, action[:, None], axis=1)[:, 0], action, WAIT_ACTION)

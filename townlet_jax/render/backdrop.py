@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from . import icons, palette
-from .clock import light
+from .clock import LEVELS, light
 from .lettering import width_of, write
 from .palette import mix
 from .pen import Pen, pillow, reduce, sheet
@@ -48,7 +48,7 @@ def shade(plan: Plan, unit: int, step: int, lamps: bool = False) -> Any:
     share = np.maximum(light(step), LAMPS) if lamps and step else light(step)
     day = np.asarray(backdrop(plan, unit))
     picture = pillow().Image.fromarray((day * share).astype(np.uint8))
-    _names(picture, plan, unit, 1.0 - 0.35 * step / 20)
+    _names(picture, plan, unit, 1.0 - 0.35 * step / LEVELS)
     return picture
 
 
@@ -112,7 +112,9 @@ def _ground(pen: Pen, plan: Plan, row: int, column: int) -> None:
 
 def _kerb(pen: Pen, plan: Plan, row: int, column: int) -> None:
     """A line where the road ends."""
-    soft = lambda r, c: plan.ground[min(max(r, 0), plan.rows - 1), min(max(c, 0), plan.columns - 1)] not in ("road", "door")
+    soft = lambda r, c: (
+        plan.ground[min(max(r, 0), plan.rows - 1), min(max(c, 0), plan.columns - 1)] not in ("road", "door")
+    )
     edges = {(-1, 0): (0, 0, 1, 0.09), (1, 0): (0, 0.91, 1, 1), (0, -1): (0, 0, 0.09, 1), (0, 1): (0.91, 0, 1, 1)}
     for (down, right), corners in edges.items():
         if soft(row + down, column + right):
@@ -151,9 +153,19 @@ def _furniture(pen: Pen, plan: Plan, row: int, column: int) -> None:
         pen.disc(0.5, 0.48, 0.40, palette.GROUND["table"])
         pen.disc(0.5, 0.48, 0.16, WHITE)
     elif word == "water":
-        pen.box(0, 0, 1, 1, palette.GROUND["water"], 0.3)
-        for y in (0.36, 0.66):
-            pen.line((0.2, y), (0.4, y - 0.08), (0.6, y), (0.8, y - 0.08), fill=(214, 238, 250), width=0.07)
+        _water(pen, plan, row, column)
+
+
+def _water(pen: Pen, plan: Plan, row: int, column: int) -> None:
+    """A pond with round corners, and waves."""
+    blue, wet = palette.GROUND["water"], np.pad(plan.ground == "water", 1)
+    pen.box(0, 0, 1, 1, blue, 0.35)
+    halves = {(-1, 0): (0, 0, 1, 0.5), (1, 0): (0, 0.5, 1, 1), (0, -1): (0, 0, 0.5, 1), (0, 1): (0.5, 0, 1, 1)}
+    for (down, right), corners in halves.items():
+        if wet[row + 1 + down, column + 1 + right]:
+            pen.box(*corners, blue)
+    for y in (0.36, 0.66):
+        pen.line((0.2, y), (0.4, y - 0.08), (0.6, y), (0.8, y - 0.08), fill=(214, 238, 250), width=0.07)
 
 
 def _tree(pen: Pen, cell: int) -> None:
@@ -188,7 +200,7 @@ def _post(pen: Pen, plan: Plan, post: int) -> None:
 
 
 def _names(picture: Any, plan: Plan, unit: int, bright: float) -> None:
-    """Write the names of all places; a home's is in the colour of who lives there, with a dot for each other resident."""
+    """Write the names of all places; a home's has the colour of who lives there, and a dot for each other resident."""
     draw, size = pillow().ImageDraw.Draw(picture), max(round(unit * 0.86), 7)
     dots = lambda place: max(len(plan.residents[place]) - 1, 0)
     long = lambda place: width_of(plan.places[place], size) + 0.9 * unit + 0.6 * unit * min(dots(place), 6)
@@ -201,7 +213,7 @@ def _names(picture: Any, plan: Plan, unit: int, bright: float) -> None:
         left = column * unit + (widths[place] * unit - long(place)) / 2
         spans = np.nonzero((plan.place_of == place).any(1))[0]
         away = -0.2 if row < spans.min() else 0.2 if row > spans.max() else 0.0
-        top, high = (row + away - 0.06) * unit, 1.12 * unit
+        top, high = (row + away - 0.06) * unit, max(1.12 * unit, size + 3)
         box = (round(left), round(top), round(left + long(place)), round(top + high))
         draw.rounded_rectangle(box, 0.3 * unit, fill=back, outline=dim(WHITE if place in plan.homes else palette.INK))
         middle = top + high / 2

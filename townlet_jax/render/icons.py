@@ -1,4 +1,4 @@
-"""A small drawing for each kind of facility and each activity. Kinds are open-ended: an unknown one gets its initial."""
+"""A small drawing for each kind of facility and each activity; kinds are open-ended, others get their initial."""
 
 from collections.abc import Callable
 
@@ -162,11 +162,10 @@ def sign(pen: Pen, activity: str, letter: str, colour: Colour) -> None:
         pen.box(-0.24, -0.10, 0.24, 0.30, white, 0.04)
         pen.line((-0.12, -0.08), (-0.12, -0.26), (0.12, -0.26), (0.12, -0.08), fill=white, width=0.08)
     elif activity == "work":
-        pen.box(-0.15, -0.27, 0.15, -0.06, white, 0.05)
-        pen.box(-0.07, -0.19, 0.07, -0.06, colour)
-        pen.box(-0.34, -0.12, 0.34, 0.28, white, 0.06)
-        pen.box(-0.34, 0.05, -0.07, 0.11, colour)
-        pen.box(0.07, 0.05, 0.34, 0.11, colour)
+        pen.box(-0.14, -0.27, 0.14, -0.04, white, 0.05)
+        pen.box(-0.06, -0.18, 0.06, -0.08, colour)
+        pen.box(-0.29, -0.11, 0.29, 0.25, white, 0.05)
+        pen.box(-0.07, 0.03, 0.07, 0.13, colour)
     elif activity == "wait":
         for x in (-0.24, 0, 0.24):
             pen.disc(x, 0, 0.09, white)

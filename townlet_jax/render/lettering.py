@@ -8,7 +8,9 @@ from .pen import pillow
 
 KNOWN = "±´·»«‘’“”…"
 ACUTE, GRAVE, HAT, TILDE, DOTS, CARON, RING, CEDILLA, BAR = "\u0301\u0300\u0302\u0303\u0308\u030c\u030a\u0327\u0304"
-STROKES: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {  # lines, in shares of the size, from above the letter
+STROKES: dict[
+    str, tuple[tuple[tuple[float, float], ...], ...]
+] = {  # lines, in shares of the size, from above the letter
     ACUTE: (((-0.03, 0.0), (0.10, -0.13)),),
     GRAVE: (((0.03, 0.0), (-0.10, -0.13)),),
     HAT: (((-0.12, 0.0), (0.0, -0.11), (0.12, 0.0)),),
@@ -53,7 +55,9 @@ def shorten(words: str, size: int, room: float) -> str:
     return words.rstrip() + "…" if words else ""
 
 
-def write(draw: Any, at: tuple[float, float], words: str, colour: tuple[int, ...], size: int, anchor: str = "lm") -> None:
+def write(
+    draw: Any, at: tuple[float, float], words: str, colour: tuple[int, ...], size: int, anchor: str = "lm"
+) -> None:
     """One line of words.
 
     Args:

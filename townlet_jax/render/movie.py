@@ -63,7 +63,7 @@ def _samples(world: World, states: list[State]) -> list[State]:
 
 
 def _palette(frames: Iterable[Any]) -> np.ndarray:
-    """One palette for all frames, u8[COLOURS, 3]: the colours of people and activities, then those that are seen most."""
+    """One palette for all frames, u8[COLOURS, 3]: the colours of people and activities, then those seen most."""
     fixed = [*palette.PEOPLE, *palette.ACTIVITY.values(), palette.INK, palette.PAPER, palette.RULE, (255, 255, 255)]
     Image = pillow().Image
     seen = Image.fromarray(np.concatenate([np.asarray(picture) for picture in frames]))
@@ -102,7 +102,9 @@ def _mp4(path: Path, frames: Iterator[Any], fps: int) -> None:
         raise RuntimeError(f"MP4 needs imageio with ffmpeg, which is not installed: {EXTRA}") from error
     writer = imageio.get_writer(path, fps=fps, codec="libx264", macro_block_size=1, quality=8)
     with writer, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)  # JAX warns; ffmpeg is run at once
+        warnings.filterwarnings(
+            "ignore", r"os\.fork\(\) was called", RuntimeWarning
+        )  # JAX warns; ffmpeg is run at once
         for picture in frames:
             pixels = np.asarray(picture)
             odd = [(0, side % 2) for side in pixels.shape[:2]]

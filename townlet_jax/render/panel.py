@@ -8,8 +8,8 @@ from typing import Any
 from . import icons, palette, sprites
 from .clock import Clock, darkness
 from .lettering import shorten, width_of, write
-from .people import SHIFTS, Person, gerund
 from .pen import pillow, reduce, sheet
+from .people import SHIFTS, Person, gerund
 from .plan import Plan
 
 FULL = 16  # people; with more, the bars are left out
@@ -63,11 +63,15 @@ def layout(plan: Plan, offers: tuple[str, ...], needs: tuple[str, ...], unit: in
     """
     u, number = max(unit, LEAST), len(plan.jobs)
     full = number <= FULL
-    longest = [f"walking to {place}" for place in plan.places] + [f"{gerund(offer)} at home" for offer in offers] + ["moved away"]
-    words = min(max(width_of(text, _size(u, 0.92)) for text in longest) + 1.6 * u, 15 * u)
-    bar = max([width_of(need, _size(u, 0.74)) for need in needs] + [2.6 * u]) + 0.5 * u if full else 0.0
-    bar = min(bar, 4.6 * u)
-    column = 2.5 * u + words + bar * len(needs) + 3.8 * u
+    longest = (
+        [f"walking to {place}" for place in plan.places]
+        + [f"{gerund(offer)} at home" for offer in offers]
+        + ["moved away"]
+    )
+    words = min(max(width_of(text, _size(u, 0.92)) for text in longest) + 2.6 * u, 16 * u)
+    widest = max([width_of(need.replace("_", " "), _size(u, 0.74)) for need in needs] + [2.4 * u])
+    bar = min(widest + 0.8 * u, 5.0 * u) if full else 0.0
+    column = 2.5 * u + words + bar * len(needs) + 3.6 * u
     columns = 1 if full else max(math.ceil(number * SHORT * u / max(height - (HEAD + 1) * u, 12 * SHORT * u)), 1)
     lines = math.ceil(number / columns)
     least = (ROW if full else SHORT) * u
@@ -102,7 +106,9 @@ def _size(unit: int, share: float) -> int:
     return max(round(unit * share), 8)
 
 
-def _write(draw: Any, layout: Layout, at: tuple[float, float], words: str, colour, share: float, anchor: str = "lm", room=None) -> None:
+def _write(
+    draw: Any, layout: Layout, at: tuple[float, float], words: str, colour, share: float, anchor: str = "lm", room=None
+) -> None:
     """One line of words, cut to `room` pixels."""
     size = _size(layout.unit, share)
     words = words if room is None else shorten(words, size, room)
@@ -119,9 +125,9 @@ def _blank(layout: Layout, plan: Plan) -> Any:
     first = 0.5 * u + 2.5 * u + layout.words
     for index, need in enumerate(layout.needs):
         spot = (first + index * layout.bar, (HEAD - 0.6) * u)
-        _write(draw, layout, spot, need, palette.FAINT, 0.74, room=layout.bar - 0.3 * u)
+        _write(draw, layout, spot, need.replace("_", " "), palette.FAINT, 0.74, room=layout.bar - 0.4 * u)
     for column in range(layout.columns):
-        right = 0.5 * u + layout.column * (column + 1) - 0.4 * u
+        right = 0.5 * u + layout.column * (column + 1) - (0.4 if layout.columns == 1 else 1.2) * u
         _write(draw, layout, (right, (HEAD - 0.6) * u), "coins", palette.FAINT, 0.74, anchor="rm")
     lines = math.ceil(layout.people / layout.columns)
     for line in range(lines + 1):
@@ -159,33 +165,38 @@ def _person(picture: Any, draw: Any, layout: Layout, someone: Person, left: floa
     face = sprites.body(someone.index, -1, someone.alive, unit)
     picture.paste(face, (round(left + 1.1 * u - face.width / 2), round(middle - face.height / 2)), face)
     words = left + 2.5 * u
-    two = full and bool(someone.alive)
-    line = middle - 0.55 * u if two else middle
+    shift = _shift(someone) if full and someone.alive else ""
+    line = middle - 0.55 * u if shift else middle
     ink = palette.INK if someone.alive else palette.GONE
     badge = sprites.badge(someone.activity, someone.letter, u)
     picture.paste(badge, (round(words), round(line - badge.height / 2)), badge)
-    _write(draw, layout, (words + 1.35 * u, line), someone.words, ink, 0.92, room=layout.words - 1.6 * u)
-    right = left + layout.column - 0.4 * u
+    room = layout.words - 2.4 * u
+    _write(draw, layout, (words + 1.35 * u, line), someone.words, ink, 0.92, room=room)
     if not someone.alive:
         return
+    right = left + layout.column - (0.4 if layout.columns == 1 else 1.2) * u
     _write(draw, layout, (right, middle), f"{someone.coins:.2f}", palette.INK, 0.92, anchor="rm")
-    if two:
-        job = someone.job.replace("_", " ") if someone.job else "no job"
-        shift = f"{job} · {SHIFTS[someone.shift]}" if someone.shift else job
-        spot = (words + 1.35 * u, middle + 0.55 * u)
-        _write(draw, layout, spot, shift, palette.SHIFT.get(someone.shift, palette.FAINT), 0.78, room=layout.words - 1.6 * u)
+    colour = palette.SHIFT.get(someone.shift, palette.FAINT)
+    _write(draw, layout, (words + 1.35 * u, middle + 0.55 * u), shift, colour, 0.78, room=room)
     for index, _ in enumerate(layout.needs):
         _bar(draw, layout, words + layout.words + index * layout.bar, middle, someone.needs[index])
 
 
+def _shift(someone: Person) -> str:
+    """`grocer · on time`, or nothing for who has no job."""
+    return f"{someone.job.replace('_', ' ')} · {SHIFTS[someone.shift]}" if someone.shift else ""
+
+
 def _bar(draw: Any, layout: Layout, left: float, middle: float, share: float) -> None:
     """A need, full to the right."""
-    u, right = layout.unit, left + layout.bar - 0.5 * layout.unit
+    u, right = layout.unit, left + layout.bar - 0.7 * layout.unit
     box = (round(left), round(middle - 0.32 * u), round(right), round(middle + 0.32 * u))
     draw.rounded_rectangle(box, 0.2 * u, fill=palette.RULE)
     end = round(left + (right - left) * min(max(share, 0.0), 1.0))
     if end - box[0] >= 2:
-        draw.rounded_rectangle((box[0], box[1], end, box[3]), min(0.2 * u, (end - box[0]) / 2), fill=palette.need(share))
+        draw.rounded_rectangle(
+            (box[0], box[1], end, box[3]), min(0.2 * u, (end - box[0]) / 2), fill=palette.need(share)
+        )
 
 
 def _legend_rows(entries: list[str], unit: int, width: int) -> int:

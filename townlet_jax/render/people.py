@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core import fixed
 from ..systems import employment, intents
-from ..types import NOTHING, State, World
+from ..types import NOTHING, Agents, State, World
 from .plan import Plan, plan
 
 MEANING: dict[str, tuple[str, ...]] = {  # activity -> words in the names of offers
@@ -68,32 +68,33 @@ def people(world: World, state: State) -> list[Person]:
         ValueError: the state holds more than one town.
     """
     if np.ndim(state.tick) != 0:
-        raise ValueError("a picture shows one town: take it from the batch by jax.tree.map(lambda leaf: leaf[0], state)")
-    town, doing = plan(world), _doing(world, state)
-    agents, static = state.agents, world.static
-    alive, cells = np.asarray(agents.alive), np.asarray(agents.cell)
-    needs, wallet = np.asarray(agents.needs) / fixed.NEED, np.asarray(agents.wallet) / fixed.COIN
-    shifts = static.has("employment")
-    found = []
-    for a in range(static.num_agents):
-        activity, words, letter = ("away", "moved away", "") if not alive[a] else _activity(world, town, doing, cells, a)
-        walks = alive[a] and activity == "walk"
-        found.append(
-            Person(
-                index=a,
-                alive=bool(alive[a]),
-                cell=int(cells[a]),
-                activity=activity,
-                words=words,
-                letter=letter,
-                facing=int(doing.arg[a]) if walks else -1,
-                needs=tuple(needs[a].tolist()),
-                coins=float(wallet[a]),
-                job=town.jobs[a] if shifts else "",
-                shift=employment.STATES[doing.shift[a]] if shifts and town.jobs[a] else "",
-            )
+        raise ValueError(
+            "a picture shows one town: take it from the batch by jax.tree.map(lambda leaf: leaf[0], state)"
         )
-    return found
+    town, doing = plan(world), _doing(world, state)
+    agents = state.agents.replace(**{field: np.asarray(value) for field, value in vars(state.agents).items()})
+    return [_person(world, town, agents, doing, a) for a in range(world.static.num_agents)]
+
+
+def _person(world: World, town: Plan, agents: Agents, doing: _Doing, a: int) -> Person:
+    """One slot; the agents are on the host."""
+    alive, works = bool(agents.alive[a]), world.static.has("employment") and town.jobs[a] != ""
+    activity, words, letter = ("away", "moved away", "")
+    if alive:
+        activity, words, letter = _activity(world, town, doing, agents.cell, a)
+    return Person(
+        index=a,
+        alive=alive,
+        cell=int(agents.cell[a]),
+        activity=activity,
+        words=words,
+        letter=letter,
+        facing=int(doing.arg[a]) if activity == "walk" else -1,
+        needs=tuple((agents.needs[a] / fixed.NEED).tolist()),
+        coins=float(agents.wallet[a] / fixed.COIN),
+        job=town.jobs[a] if works else "",
+        shift=employment.STATES[doing.shift[a]] if works else "",
+    )
 
 
 def _doing(world: World, state: State) -> _Doing:
@@ -174,7 +175,7 @@ def meaning(offer: str) -> str:
 
 
 def gerund(offer: str) -> str:
-    """`eat_meal` as `eating meal`, `gym_wash` as `washing`: the first word that is a known verb, or the first of all."""
+    """`eat_meal` as `eating meal`, `gym_wash` as `washing`: the words from the first known verb on, or all."""
     words = offer.split("_")
     known = {word for group in MEANING.values() for word in group}
     start = next((i for i, word in enumerate(words) if word in known), 0)

@@ -9,8 +9,8 @@ from ..types import State, World
 from . import clock, palette, panel, sprites
 from .backdrop import rooms, shade
 from .lettering import width_of, write
-from .people import Person, people
 from .pen import pillow
+from .people import Person, people
 from .plan import Plan, plan
 
 BADGE = 1.0  # cells

@@ -12,7 +12,7 @@ from ..types import NOTHING, World
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What stands where. Cells are flat, place -1 is outdoors. Equal only to itself, so that it can be the key of a cache."""
+    """What stands where. Cells are flat, place -1 is outdoors. Equal only to itself: a key of caches."""
 
     name: str
     rows: int
@@ -110,7 +110,15 @@ def labels(plan: Plan, widths: dict[int, int]) -> dict[int, tuple[int, int]]:
         place -> (row, column) of the label's left cell.
     """
     cost = np.full((plan.rows, plan.columns), 2.0)
-    for word, price in {"wall": 0.0, "door": 60.0, "tree": 1.0, "road": 4.0, "floor": 3.0, "table": 5.0, "shelf": 5.0}.items():
+    for word, price in {
+        "wall": 0.0,
+        "door": 60.0,
+        "tree": 1.0,
+        "road": 4.0,
+        "floor": 3.0,
+        "table": 5.0,
+        "shelf": 5.0,
+    }.items():
         cost[plan.ground == word] = price
     flat = cost.reshape(-1)
     flat[plan.stands.reshape(-1)] += 8.0

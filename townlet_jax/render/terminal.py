@@ -112,7 +112,11 @@ def _legend(town: Plan, color: bool) -> list[str]:
     """What the characters of the map mean."""
     grounds = [f"{GROUND[word]} {word}" for word in GROUND if word != "grass" and (town.ground == word).any()]
     kinds = [f"{letter} {kind.replace('_', ' ')}" for kind, letter in signs(town).items()]
-    return [_ink("   ".join(entries), mix(palette.FAINT, (255, 255, 255), 0.3), color) for entries in (grounds, kinds) if entries]
+    return [
+        _ink("   ".join(entries), mix(palette.FAINT, (255, 255, 255), 0.3), color)
+        for entries in (grounds, kinds)
+        if entries
+    ]
 
 
 def _line(someone: Person, needs: tuple[str, ...], color: bool) -> str:

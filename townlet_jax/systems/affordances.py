@@ -153,7 +153,9 @@ def pays(world: World, state: State, facility: Array, offer: Array) -> Array:
     stocked = state.facilities.stock[facility] >= params.stock[offer]
     kind = jnp.array([world.static.names.kinds.index(k) for k in world.static.names.offer_kinds], jnp.int8)
     fits = world.map.facility_kind[facility] == kind[offer]
-    return fits & has_items & stocked & (agents.wallet >= economy.price(world)[offer]) & is_open(world, state.tick)[offer]
+    return (
+        fits & has_items & stocked & (agents.wallet >= economy.price(world)[offer]) & is_open(world, state.tick)[offer]
+    )
 
 
 def refund(world: World, state: State) -> tuple[State, Array]:
@@ -191,7 +193,7 @@ def step(world: World, state: State, key: Key) -> State:
 
 
 def rewards(world: World, state: State):
-    """completed = 1 in the tick in which an offer is done to its end."""
+    """Completed = 1 in the tick in which an offer is done to its end."""
     return {"completed": jnp.where(state.slots["affordances"].completed, fixed.MILLION, 0)}
 
 

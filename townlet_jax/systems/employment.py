@@ -110,7 +110,9 @@ def roster(world: World) -> tuple[Array, Array, Array]:
 def at_post(world: World, state: State) -> Array:
     """Who stands at the own post, or one step from it: bool[A]."""
     static, post = world.static, world.map.agent_post
-    target = static.num_facilities * static.num_places + jnp.where(post == NOTHING, jnp.int16(0), post).astype(jnp.int32)
+    target = static.num_facilities * static.num_places + jnp.where(post == NOTHING, jnp.int16(0), post).astype(
+        jnp.int32
+    )
     return state.agents.alive & (post != NOTHING) & (world.map.distance[state.agents.cell, target] <= 1)
 
 
@@ -184,7 +186,7 @@ def attendance(state: State) -> Array:
 
 
 def rewards(world: World, state: State):
-    """wage = coins earned in this tick; punctuality = 1 for each tick at the post in a shift begun on time."""
+    """Wage = coins earned in this tick; punctuality = 1 for each tick at the post in a shift begun on time."""
     slot = state.slots["employment"]
     on_time = (slot.shift == ON_TIME) & (slot.pay > 0)
     return {"wage": slot.pay * (fixed.MILLION // fixed.COIN), "punctuality": jnp.where(on_time, fixed.MILLION, 0)}

@@ -28,7 +28,9 @@ class Config(Section):
     """How long a choice binds."""
 
     commit_ticks: int = Field(15, ge=1, le=120, description="ticks that a chosen option goes on")
-    override_need: float = Field(0.15, ge=0, le=1, description="share of a need below which one may choose anew at once")
+    override_need: float = Field(
+        0.15, ge=0, le=1, description="share of a need below which one may choose anew at once"
+    )
 
 
 class Params(struct.PyTreeNode):
@@ -148,4 +150,13 @@ def metrics(world: World, state: State):
     return {"idle": idle.sum(dtype=jnp.int32).astype(jnp.float32) / living}
 
 
-SYSTEM = System("intents", step, Config, build, init, metrics=metrics, writes=("intent", "slots.intents"), requires=("movement", "queues", "affordances"))
+SYSTEM = System(
+    "intents",
+    step,
+    Config,
+    build,
+    init,
+    metrics=metrics,
+    writes=("intent", "slots.intents"),
+    requires=("movement", "queues", "affordances"),
+)

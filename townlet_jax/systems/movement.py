@@ -83,5 +83,12 @@ def metrics(world: World, state: State):
 
 
 SYSTEM = System(
-    "movement", step, Config, build, init, metrics=metrics, writes=("agents.cell", "slots.movement"), requires=("intents",)
+    "movement",
+    step,
+    Config,
+    build,
+    init,
+    metrics=metrics,
+    writes=("agents.cell", "slots.movement"),
+    requires=("intents",),
 )

@@ -42,7 +42,7 @@ def step(world: World, state: State, key: Key) -> State:
 
 
 def rewards(world: World, state: State):
-    """needs = - sum of weight * (1 - need)^2 / sum of weights, within [-1, 0] (specification §13, row 2)."""
+    """Needs = - sum of weight * (1 - need)^2 / sum of weights, within [-1, 0] (specification §13, row 2)."""
     pain = fixed.square(fixed.NEED - state.agents.needs)  # [A, N] parts of NEED
     parts = (pain >> 10) * world.params["needs"].weight  # parts of NEED: 2**10 * 2**10
     total = parts.sum(-1, dtype=jnp.int32)

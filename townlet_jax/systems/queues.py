@@ -19,7 +19,9 @@ from ..types import NOTHING, Array, Key, Section, State, System, World
 class Config(Section):
     """How a queue is joined and left."""
 
-    places: int = Field(3, ge=1, le=8, description="cells on which people stand for a facility: its user, then who waits")
+    places: int = Field(
+        3, ge=1, le=8, description="cells on which people stand for a facility: its user, then who waits"
+    )
     reach: int = Field(6, ge=1, le=30, description="steps from the facility within which one can stand in its queue")
     start_within: int = Field(10, ge=1, le=100, description="ticks in which a holder must begin, or go to the tail")
 
@@ -82,4 +84,6 @@ def metrics(world: World, state: State):
     return {"queues/waiting": (state.slots["queues"].place > 0).astype(jnp.float32).mean()}
 
 
-SYSTEM = System("queues", step, Config, build, init, metrics=metrics, writes=("slots.queues",), requires=("intents", "affordances"))
+SYSTEM = System(
+    "queues", step, Config, build, init, metrics=metrics, writes=("slots.queues",), requires=("intents", "affordances")
+)

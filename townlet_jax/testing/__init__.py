@@ -1,7 +1,7 @@
 """A public checker: does a world, with mechanics of your own or without, keep the promises that the rest of the library relies on?
 
-    from townlet_jax import load, testing
-    testing.check_world(load("town"))
+from townlet_jax import load, testing
+testing.check_world(load("town"))
 """
 
 from .check import check_world

@@ -9,7 +9,7 @@ from .. import engine
 from ..types import Key, State, World
 from .findings import WorldError, differences, same
 from .play import tick, town_keys
-from .types import check_types
+from .shapes import check_types
 from .watch import NEVER, watch, where
 
 EAGER_TICKS = 3
@@ -55,7 +55,7 @@ def _raise_first(world: World, first: dict[tuple[str, str], np.ndarray]) -> None
     broken = {name: ticks for name, ticks in first.items() if ticks.min(initial=NEVER) != NEVER}
     if not broken:
         return
-    rule, path = min(broken, key=lambda name: broken[name].min())
+    rule, path = min(broken, key=lambda name: (broken[name].min(), name[0] != "ownership"))
     ticks = broken[rule, path]
     spot = np.unravel_index(ticks.argmin(), ticks.shape)
     others = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
@@ -74,7 +74,9 @@ def _check_seeds(world: World, keys: Key, states: State, num_ticks: int, seed: i
     twins += [(town(states, 0), town(states, i), f"towns 0 and {i}") for i in range(1, len(keys))]
     for one, other, names in twins:
         if not any(differences(one, other)):
-            raise WorldError("another seed", "state", f"{names} are the same after {num_ticks} ticks: the keys are not used")
+            raise WorldError(
+                "another seed", "state", f"{names} are the same after {num_ticks} ticks: the keys are not used"
+            )
 
 
 def _check_runs(world: World, keys: Key, states: State, num_ticks: int) -> None:
@@ -91,7 +93,9 @@ def _check_runs(world: World, keys: Key, states: State, num_ticks: int) -> None:
             single = _tick(world, single, keys[index])
         wrong = next(differences(town(states, index), jax.device_get(single)), None)
         if wrong is not None:
-            raise WorldError(_blame(world, keys, states, num_ticks), wrong, f"town {index} differs after {num_ticks} ticks")
+            raise WorldError(
+                _blame(world, keys, states, num_ticks), wrong, f"town {index} differs after {num_ticks} ticks"
+            )
 
 
 def _blame(world: World, keys: Key, states: State, num_ticks: int) -> str:

@@ -90,7 +90,9 @@ def offers(world: World, state: State) -> Rules:
     kinds = world.static.names.kinds
     kind = jnp.array([kinds.index(kind) for kind in world.static.names.offer_kinds], jnp.int8)
     return {
-        "remaining ticks in bounds": ((slot.remaining >= 0) & (slot.remaining <= world.params["affordances"].ticks.max())).all(),
+        "remaining ticks in bounds": (
+            (slot.remaining >= 0) & (slot.remaining <= world.params["affordances"].ticks.max())
+        ).all(),
         "only the holder uses": (~runs | holds).all(),
         "users stand at it": (~runs | there).all(),
         "the facility makes the offer": (~runs | (world.map.facility_kind[facility] == kind[slot.offer])).all(),
@@ -117,7 +119,9 @@ def work(world: World, state: State) -> Rules:
     return {
         "attendance is a share": ((slot.attended >= 0) & (slot.attended <= fixed.SHARE)).all(),
         "pay not negative": (slot.pay >= 0).all(),
-        "the dead do not work": (~gone | ((slot.shift == 0) & (slot.present == 0) & (slot.away == 0) & (slot.pay == 0))).all(),
+        "the dead do not work": (
+            ~gone | ((slot.shift == 0) & (slot.present == 0) & (slot.away == 0) & (slot.pay == 0))
+        ).all(),
     }
 
 

@@ -23,7 +23,9 @@ def trespasses(system: System, before: State, after: State) -> Flags:
     """Which leaves a system changed that it does not declare; what it hands on untouched costs nothing."""
     old, new = leaves(before), leaves(after)
     touched = {path: leaf for path, leaf in new.items() if leaf is not old[path] and not within(path, system.writes)}
-    return {("ownership", f"{path} changed by {system.name}"): (leaf != old[path]).any() for path, leaf in touched.items()}
+    return {
+        ("ownership", f"{path} changed by {system.name}"): (leaf != old[path]).any() for path, leaf in touched.items()
+    }
 
 
 def step(world: World, state: State, actions: Array, key: Key) -> tuple[State, Flags]:

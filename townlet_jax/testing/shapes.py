@@ -72,11 +72,16 @@ def _timestep(world: World, state: Any) -> None:
 def _reports(world: World, state: Any) -> None:
     seen: dict[str, str] = {}
     for system in world.static.systems:
-        parts = (("rewards", system.rewards, f"int32{[world.static.num_agents]}"), ("metrics", system.metrics, "float32[]"))
+        parts = (
+            ("rewards", system.rewards, f"int32{[world.static.num_agents]}"),
+            ("metrics", system.metrics, "float32[]"),
+        )
         for rule, report, expected in parts:
             for name, leaf in jax.eval_shape(report, world, state).items():
                 if _kind(leaf).removesuffix(WEAK) != expected:
                     raise WorldError(f"{rule} types", f"{name} of {system.name}", f"{_kind(leaf)}, expected {expected}")
                 if f"{rule}.{name}" in seen:
-                    raise WorldError(f"{rule} names", name, f"reported by {seen[f'{rule}.{name}']} and by {system.name}")
+                    raise WorldError(
+                        f"{rule} names", name, f"reported by {seen[f'{rule}.{name}']} and by {system.name}"
+                    )
                 seen[f"{rule}.{name}"] = system.name

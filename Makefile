@@ -1,0 +1,54 @@
+# Two commands for a fresh machine with Python >= 3.11: `make train` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+NAME ?= ppo_town
+CONFIG ?= ppo_town
+
+.PHONY: help train test test-long lint format docs bench clean
+
+help:
+	@echo "make train      train the quick configuration, evaluate it, draw it (runs/$(NAME))"
+	@echo "make test       run all quick tests        make test-long  run the long ones, too"
+	@echo "make lint       format, lint and type checks   make format  mend what can be mended"
+	@echo "make bench      throughput of the town and of the learner"
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e ".[viz,dev]"
+	@touch $@
+
+train: $(VENV)/.installed
+	@if [ -e runs/$(NAME)/metrics.jsonl ]; then \
+	  $(BIN)/python -m train.ppo --resume runs/$(NAME); \
+	else \
+	  $(BIN)/python -m train.ppo --config $(CONFIG) --name $(NAME); \
+	fi
+	$(BIN)/python -m train.evaluate --run runs/$(NAME)
+	@echo "the picture is runs/$(NAME)/episode.gif, the curve runs/$(NAME)/curve.png"
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-long: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/generate.py
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/learner.py
+
+clean:
+	rm -rf $(VENV) build dist .jax_cache .pytest_cache .ruff_cache

@@ -1,0 +1,406 @@
+"""Writes the pages that follow from the code: what agents see and do, and every key and flag there is.
+
+python docs/generate.py           writes docs/observations.md and docs/configuration.md
+python docs/generate.py --check   writes nothing; exits 1 if a page differs from what the code says
+"""
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from townlet_jax import World, load, schema
+from townlet_jax.config import schema as world_schema
+from townlet_jax.config.allowed import Slot, allowed, choices, fields
+from townlet_jax.config.validate import validate
+from townlet_jax.observe.layers import LAYERS
+from townlet_jax.systems import ORDER
+from townlet_jax.worlds import read
+from train import evaluate, replay, session
+from train.config import TrainConfig
+
+DOCS = Path(__file__).parent
+NOTE = "<!-- Written by docs/generate.py. Change the code, then run `python docs/generate.py`. -->\n"
+VARIANTS = ("compact", "hybrid")
+KINDS = {str: "text", int: "integer", float: "number", bool: "true or false", Any: "mapping, see below"}
+
+LAYER_MEANING = {
+    "blocked": "nobody can stand there: a blocking ground, a facility, or beyond the edge of the map",
+    "door": "a door",
+    "facility": "a facility",
+    "post": "a post, where somebody works",
+    "agent": "another living agent",
+    "busy_agent": "another living agent for whom an offer runs",
+}
+
+MASKS = {
+    "wait": "always",
+    "all others": "only while the agent is free: alive, nothing runs for it, and it is not committed to an option. An "
+    "option commits for `commit_ticks`. The commitment lapses when something ends, or while a need is below "
+    "`override_need`",
+    "move_<direction>": "the cell there can be entered at all; somebody who stands there does not count",
+    "use_<offer>": "`go_<offer>` is allowed, and the facility is at most `reach` steps away",
+    "go_<offer>": "the offer is made at this hour, the facility that the agent would use has the stock, and the agent "
+    "has the money and the items",
+    "go_work": "from `notice` ticks before the own shift until its end; in the shift only for who is expected there",
+    "go_home": "the agent does not stand on the middle cell of its home",
+}
+
+OBSERVATIONS = """\
+# Observations and actions of the town
+
+{note}
+This page describes the shipped world `town`. Another world has other offers, items, jobs and needs, and so other
+indices: `townlet_jax.schema` lists them, and `townlet_jax.explain` reads one observation out in words.
+
+```python
+import jax
+from townlet_jax import explain, make
+
+env = make("town", **{{"observation.variant": "compact"}})
+words = explain(env.world, env.observe(env.reset(jax.random.key(0))), agent=0)
+assert 0.5 <= words["need.hunger"] <= 0.9 and "wait" in words["allowed"]
+```
+
+## Parts
+
+The world's key `observation.variant` chooses the variant. The two differ in the map layers only.
+
+{parts}
+## Features
+
+Both variants have these. A slot without a living person has zeros.
+
+{features}
+## Map layers
+
+Only `hybrid` has them: a window of {side} x {side} cells (key `observation.window`), 0 or 1, the agent in the middle,
+north up.
+
+{layers}
+## Actions
+
+Primitives come first, then options. An option is a small scripted controller that goes on for `commit_ticks` ticks.
+
+{actions}
+## Mask rules
+
+An action is allowed when the agent could begin it now. The predicates are those of the systems themselves.
+
+{masks}
+An action that is not allowed does no harm. It counts as `wait`, or it is tried and fails. An index that does not exist
+counts as `wait`. A slot without a living person may only wait.
+"""
+
+CONFIGURATION = """\
+# Configuration
+
+{note}
+All YAML is read strictly: an unknown key, a duplicate key, a loose type, an anchor, a tag or a number that is not
+finite is an error with file and line. `extends: other.yaml` at the top level takes another file as the base; lists are
+replaced, mappings are merged. Checks that concern several keys at once are described in [worlds.md](worlds.md).
+
+## The world
+
+Such as `configs/worlds/town.yaml`. A system that `systems` does not name is off. In the headings `[]` stands for an
+index and `*` for a word.
+
+{world}
+## The learner
+
+Such as `configs/train/ppo_town.yaml`.
+
+{learner}
+## Commands
+
+{commands}"""
+
+
+def row(*cells: object) -> str:
+    """One row of a Markdown table; a word in angle brackets outside code style would be read as HTML."""
+    texts = [str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells]
+    return "| " + " | ".join(text if "`" in text else re.sub(r"<(?=[a-z])", "&lt;", text) for text in texts) + " |"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table."""
+    head = tuple(head)
+    return "\n".join([row(*head), "|" + "---|" * len(head), *(row(*cells) for cells in rows)]) + "\n"
+
+
+def code(words: Iterable[str]) -> str:
+    """Words in code style, with commas between them."""
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def span(start: int, stop: int) -> str:
+    """A range of indices, both ends included."""
+    return str(start) if stop - start == 1 else f"{start}-{stop - 1}"
+
+
+def meaning(world: World, action: str) -> str:
+    """What an action does, in words."""
+    verb, _, what = action.partition("_")
+    if what in ("work", "home"):
+        return f"walks to one's own {'post' if what == 'work' else 'home'} and stays"
+    names = world.static.names
+    kind = dict(zip(names.offers, names.offer_kinds)).get(what, "").replace("_", " ")
+    return {
+        "wait": "carries on with the option in progress while it binds; otherwise does nothing",
+        "move": f"one step {what}",
+        "use": f"stands in the queue of the {kind} for this tick; begins `{what}` if first and in the user's place",
+        "go": f"walks to the {kind}, queues, and begins `{what}`",
+    }[verb]
+
+
+def features_table(world: World) -> str:
+    """The feature vector."""
+    lines = [
+        (span(e.start, e.stop), f"`{e.name}`", code(e.entries) or "-", e.unit, f"{e.low:g} to {e.high:g}")
+        for e in schema(world)
+    ]
+    return table(("index", "name", "entries", "unit", "range"), lines)
+
+
+def observations() -> str:
+    """The page docs/observations.md."""
+    compact, hybrid = (load("town", **{"observation.variant": variant}) for variant in VARIANTS)
+    if schema(compact) != schema(hybrid):
+        raise SystemExit("docs/generate.py: the variants differ in their features; write two tables")
+    A, width, side = hybrid.static.num_agents, schema(hybrid)[-1].stop, hybrid.static.window
+    actions = hybrid.static.actions.names
+    parts = [
+        ("`features`", "f32", f"[{A}, {width}]", f"[{A}, {width}]"),
+        ("`layers`", "u8", f"[{A}, 0, 0, 0]", f"[{A}, {len(LAYERS)}, {side}, {side}]"),
+        ("`action_mask`", "bool", f"[{A}, {len(actions)}]", f"[{A}, {len(actions)}]"),
+    ]
+    layers = [(i, f"`{name}`", LAYER_MEANING[name]) for i, name in enumerate(LAYERS)]
+    acts = [(i, f"`{name}`", meaning(hybrid, name)) for i, name in enumerate(actions)]
+    return OBSERVATIONS.format(
+        note=NOTE,
+        parts=table(("part", "type", *VARIANTS), parts),
+        features=features_table(hybrid),
+        side=side,
+        layers=table(("layer", "name", "1 means"), layers),
+        actions=table(("index", "name", "what it does"), acts),
+        masks=table(
+            ("action", "allowed"),
+            ((f"`{name}`" if "_" in name or name == "wait" else name, rule) for name, rule in MASKS.items()),
+        ),
+    )
+
+
+def typed(kind: Any) -> str:
+    """A type in the words of YAML."""
+    origin, inside = get_origin(kind), get_args(kind)
+    if kind in KINDS:
+        return KINDS[kind]
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return f"`{kind.__name__}`"
+    if origin is dict:
+        return f"mapping: {typed(inside[0])} to {typed(inside[1])}"
+    if origin is tuple:
+        return f"list of {typed(inside[0])}" if inside[-1] is Ellipsis else f"list of {len(inside)}: {typed(inside[0])}"
+    if NoneType in inside:
+        return " or ".join(typed(part) for part in inside if part is not NoneType) + ", or null"
+    return "choice" if inside else str(kind)
+
+
+def default(field: Any) -> str:
+    """The value that a key has when it is not written."""
+    if field.default is PydanticUndefined:
+        return "required"
+    if isinstance(field.default, BaseModel):
+        return "see below"
+    text = str(list(field.default) if isinstance(field.default, tuple) else field.default)
+    return "`" + {"None": "null", "True": "true", "False": "false"}.get(text, text) + "`"
+
+
+def bounds(slot: Slot, name: str) -> str:
+    """The range of a key, without the name of its type."""
+    words = allowed(slot, name) if not any(choice.model for choice in choices(slot)) else ""
+    for noun in ("an integer", "a number", "a string", "true or false", "a mapping", "a list", "null"):
+        words = words.replace(f" or {noun}", "").removeprefix(noun).removeprefix(", ")
+    words = "" if words.startswith(" of ") else words  # the length of a list is in its type
+    return re.sub(r"matching (.*)", r"matching `\1`", words) or "-"
+
+
+def keys(model: type[BaseModel]) -> str:
+    """The table of a model's keys."""
+    slots = fields(model)
+    lines = [
+        (f"`{name}`", typed(slots[name].kind), default(field), bounds(slots[name], name), field.description or "-")
+        for name, field in model.model_fields.items()
+    ]
+    return table(("key", "type", "default", "range", "description"), lines)
+
+
+def inner(kind: Any) -> Iterator[type[BaseModel]]:
+    """The models inside a type."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+    for part in get_args(kind):
+        yield from inner(part)
+
+
+def section(path: str, model: type[BaseModel], note: str = "") -> Iterator[str]:
+    """The keys of a model, then those of the models inside it; `note` is a sentence for the first."""
+    first = (model.__doc__ or "").strip().split("\n")[0]
+    yield f"### `{path}`\n" if path else "### The top level\n"
+    yield f"{first} {note}".strip() + "\n"
+    yield keys(model)
+    for name, slot in fields(model).items():
+        for part in inner(slot.kind):
+            several = {dict: ".*", tuple: "[]"}.get(get_origin(slot.kind), "")
+            yield from section(f"{path}.{name}".strip(".") + several, part)
+
+
+def flags(parser: argparse.ArgumentParser) -> str:
+    """The table of a command's flags."""
+    lines = []
+    for action in parser._actions:
+        value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
+        unset = action.default in (None, False, [], argparse.SUPPRESS)
+        given = "required" if action.required else "-" if unset else action.default
+        again = " (may be repeated)" if isinstance(action.default, list) else ""
+        lines.append((f"`{', '.join(action.option_strings)}{value}`", given, f"{action.help}{again}"))
+    return table(("flag", "default", "meaning"), lines)
+
+
+def configuration() -> str:
+    """The page docs/configuration.md."""
+    world = list(section("", world_schema.WorldConfig))
+    for system in ORDER:
+        needs = f"Needs the systems {code(system.requires)}." if system.requires else ""
+        world += section(f"systems.{system.name}", system.Config, needs)
+    parsers = (session.parser(), evaluate.parser(), replay.parser())
+    commands = [f"### `{parser.prog}`\n\n{parser.description}\n\n{flags(parser)}" for parser in parsers]
+    return CONFIGURATION.format(
+        note=NOTE, world="\n".join(world), learner=keys(TrainConfig), commands="\n".join(commands)
+    )
+
+
+def clock(tick: int) -> str:
+    """A tick of a day of 1,440 ticks as the time of day."""
+    return f"{tick // 60:02d}:{tick % 60:02d}"
+
+
+def signed(changes: dict[str, float], sign: int = 1) -> str:
+    """What changes by how much, such as `hygiene +0.45`."""
+    return ", ".join(f"{word} {sign * change:+g}" for word, change in changes.items())
+
+
+def town_offers(town: Any) -> str:
+    """The offers of a world with its prices."""
+    prices = town.systems.economy.prices
+    lines = [
+        (
+            f"`{o.name}`",
+            f"`{o.at}`",
+            o.ticks,
+            signed(o.effects) or "-",
+            ", ".join(part for part in (signed(o.takes, -1), signed(o.gives)) if part) or "-",
+            o.stock or "-",
+            f"{prices[o.name]:g}" if o.name in prices else "-",
+            f"{clock(o.hours[0])}-{clock(o.hours[1])}" if o.hours else "always",
+        )
+        for o in town.systems.affordances.offers
+    ]
+    return table(("offer", "at", "ticks", "effects", "items", "stock", "coins", "hours"), lines)
+
+
+def town_jobs(town: Any) -> str:
+    """The jobs of a world, with their posts and slots."""
+    posts = "".join(town.map.rows)
+    marks = {mark.post: sign for sign, mark in town.map.legend.items() if mark.post}
+    world = load("town")
+    of = [world.static.names.jobs[int(world.map.post_job[int(post)])] for post in world.map.agent_post]
+    lines = [
+        (
+            f"`{job.name}`",
+            f"{clock(job.start)}-{clock(job.end)}",
+            job.end - job.start,
+            f"{job.wage:g}",
+            f"{(job.end - job.start) * job.wage:.2f}",
+            f"{job.late_fine:g}",
+            posts.count(marks[job.name]),
+            ", ".join(str(slot) for slot, name in enumerate(of) if name == job.name),
+        )
+        for job in town.systems.employment.jobs
+    ]
+    return table(("job", "shift", "ticks", "wage a tick", "wage a day", "late fine", "posts", "slots"), lines)
+
+
+def town_map(town: Any) -> str:
+    """The drawing."""
+    return f"```text\n{town.map.rows.rstrip()}\n```\n"
+
+
+def town_legend(town: Any) -> str:
+    """What each character of the drawing means."""
+    lines = []
+    for sign, mark in town.map.legend.items():
+        things = (
+            mark.facility,
+            mark.post and f"post of a {mark.post}",
+            mark.place and f"name of the place: {mark.place}",
+        )
+        words = [word for word in (*things, "middle of a home" * mark.home, "entry" * mark.entry) if word]
+        lines.append((f"`{sign}`", mark.ground, ", ".join(words) or "-"))
+    return table(("mark", "ground", "on it"), lines)
+
+
+TABLES = {"map": town_map, "legend": town_legend, "offers": town_offers, "jobs": town_jobs}
+
+
+def worlds() -> str:
+    """The page docs/worlds.md, with the tables between its markers written anew."""
+    town = validate(world_schema.world_model(ORDER), read("town"))
+    text = (DOCS / "worlds.md").read_text(encoding="utf-8")
+    for name, write in TABLES.items():
+        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+        before, _, rest = text.partition(begin)
+        text = before + begin + write(town) + end + rest.partition(end)[2]
+    return text
+
+
+PAGES = {"observations.md": observations, "configuration.md": configuration, "worlds.md": worlds}
+
+
+def stale() -> list[str]:
+    """A message for each page that is not what the code says."""
+    messages = []
+    for name, write in PAGES.items():
+        path, wanted = DOCS / name, write()
+        found = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if found != wanted:
+            changes = difflib.unified_diff(
+                found.splitlines(), wanted.splitlines(), "on disk", "from the code", lineterm="", n=0
+            )
+            shown = "\n".join(f"    {line}" for line in list(changes)[:12])
+            messages.append(f"docs/{name} is out of date: run `python docs/generate.py`\n{shown}")
+    return messages
+
+
+def main() -> None:
+    """Write the pages, or check them."""
+    options = argparse.ArgumentParser(description="Write the pages that follow from the code.")
+    options.add_argument("--check", action="store_true", help="write nothing, exit 1 if a page is out of date")
+    if options.parse_args().check:
+        messages = stale()
+        print("\n".join(messages) or f"{len(PAGES)} pages are up to date", file=sys.stderr if messages else sys.stdout)
+        sys.exit(1 if messages else 0)
+    for name, write in PAGES.items():
+        (DOCS / name).write_text(write(), encoding="utf-8")
+        print(f"wrote docs/{name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Policies: chance keeps to the mask, and the citizen lives well where chance does not."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from townlet_jax import engine, policies
+from townlet_jax.core import fixed
+from townlet_jax.systems import employment
+
+TOWNS, DAY, DAYS = 16, 1440, 5
+
+
+def test_random_takes_only_what_is_allowed(village):
+    assert not village.play.forbidden.any()
+
+
+def test_random_takes_all_that_is_allowed_equally_often(board):
+    street = board("###########\n#W.B.S.C.@#\n#.........#\n#h..0...K.#\n###########")
+    state = street.state(tick=60)
+    keys = jax.random.split(jax.random.key(0), 6000)
+    draw = jax.jit(jax.vmap(lambda key: policies.random(street.world, state, key)[0]))
+    counts = np.bincount(np.asarray(draw(keys)), minlength=len(street.world.static.actions.names))
+    allowed = np.asarray(street.observe(state).action_mask[0])
+    assert (counts[~allowed] == 0).all()
+    share = 6000 / allowed.sum()
+    assert (np.abs(counts[allowed] - share) < 5 * np.sqrt(share)).all()
+
+
+def life(policy):
+    """Totals of 16 towns that live for five days by a policy, as a jitted function of the world."""
+
+    def watch(world, state):
+        alive, shift = state.agents.alive, state.slots["employment"].shift
+        well = (state.agents.needs > fixed.to_need(0.3)).all(-1) & alive
+        number = lambda mask: mask.sum(dtype=jnp.int32)
+        present = number(state.slots["employment"].pay > 0)
+        return (
+            number(alive),
+            number(well),
+            present,
+            number(employment.on_duty(shift)),
+            state.agents.wallet.sum(),
+            number(state.terminated),
+        )
+
+    def town(world, key):
+        return engine.unroll(world, policy, engine.reset(world, key), key, DAYS * DAY, watch)[1]
+
+    return jax.jit(jax.vmap(town, (None, 0)))
+
+
+def lived(town, policy):
+    """Share of agent-ticks with all needs above 0.3, attendance, mean wallet in coins by tick, and exits."""
+    with jax.numpy_dtype_promotion("strict"):
+        seen = life(policy)(town.world, jax.random.split(jax.random.key(5), TOWNS))
+    alive, well, present, expected, wallet, gone = (np.asarray(x, np.int64) for x in seen)
+    return well.sum() / (TOWNS * 8 * DAYS * DAY), present.sum() / expected.sum(), wallet.mean(0) / 8000, gone.sum()
+
+
+@pytest.fixture(scope="module")
+def citizens(town):
+    return lived(town, policies.scripted)
+
+
+@pytest.fixture(scope="module")
+def drifters(town):
+    return lived(town, policies.random)
+
+
+def test_citizens_keep_their_needs_up(citizens):
+    well, *_, gone = citizens
+    assert well >= 0.9 and gone == 0
+
+
+def test_citizens_go_to_work(citizens):
+    assert citizens[1] >= 0.8
+
+
+def test_citizens_save_money(citizens):
+    wallet = citizens[2]
+    assert wallet[-1] > wallet[0]
+    evenings = wallet[DAY - 1 :: DAY]
+    assert (np.diff(evenings) > 0).all()
+
+
+def test_drifters_do_none_of_that(drifters):
+    well, attendance, wallet, gone = drifters
+    assert well < 0.8 and attendance < 0.4 and gone > 0
+    assert wallet[-1] < wallet[0]
+
+
+def test_a_citizen_keeps_to_the_mask_and_uses_no_chance(town):
+    state = town.reset(jax.random.key(2))
+    act = jax.jit(policies.scripted)
+    first, second = (act(town.world, state, jax.random.key(seed)) for seed in (0, 1))
+    assert first.dtype == jnp.int32 and first.tolist() == second.tolist()
+    mask = np.asarray(town.observe(state).action_mask)
+    assert mask[np.arange(8), np.asarray(first)].all()

@@ -1,0 +1,90 @@
+"""Adding a mechanic is one file, one place in the order and one YAML section; nothing else in the town moves."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import weather
+
+from townlet_jax import ConfigError, engine, make, systems, testing
+from townlet_jax.policies import random
+from townlet_jax.testing.findings import differences
+
+COMPACT = {"observation.variant": "compact"}
+ORDER = systems.insert(weather.SYSTEM, before="rewards")
+NUM_TICKS = 200
+
+
+def rainy(**overrides):
+    """The town with weather."""
+    return make("town", order=ORDER, **COMPACT, **{"systems.weather": {"chance": 0.1, "ticks": 30}, **overrides})
+
+
+def play(world, keys):
+    """Four towns under vmap and jit for 200 ticks: last states, and rewards, weather terms and metrics of every tick."""
+
+    def watch(world, state):
+        metrics = {
+            name: value for system in world.static.systems for name, value in system.metrics(world, state).items()
+        }
+        terms = {name: value for system in world.static.systems for name, value in system.rewards(world, state).items()}
+        return metrics, terms
+
+    one = lambda key: engine.unroll(world, random, engine.reset(world, key), key, NUM_TICKS, watch)
+    return jax.vmap(one)(keys)
+
+
+@pytest.fixture(scope="module")
+def keys():
+    return testing.town_keys(0, 4)
+
+
+@pytest.fixture(scope="module")
+def dry(keys):
+    return jax.device_get(jax.jit(play)(make("town", **COMPACT).world, keys))
+
+
+@pytest.fixture(scope="module")
+def wet(keys):
+    return jax.device_get(jax.jit(play)(rainy().world, keys))
+
+
+def test_it_rains(wet):
+    state, (metrics, terms) = wet
+    assert state.slots["weather"].remaining.shape == (4,)
+    assert 0 < metrics["rain"].mean() < 1
+    assert set(np.unique(terms["soaked"])) == {-1_000_000, 0}
+
+
+def test_nothing_else_moves(dry, wet):
+    """Streams are named, so that a new system changes no other system's draws."""
+    (before, (metrics, terms)), (after, (more_metrics, more_terms)) = dry, wet
+    untouched = after.replace(slots={name: slot for name, slot in after.slots.items() if name != "weather"})
+    assert list(differences(before, untouched)) == []
+    assert list(differences(metrics, {name: more_metrics[name] for name in metrics})) == []
+    assert set(more_metrics) - set(metrics) == {"rain"}
+    assert set(more_terms) - set(terms) == {"soaked"}
+
+
+def test_its_reward_counts_where_it_has_a_weight(dry, keys):
+    state, (metrics, _) = jax.device_get(jax.jit(play)(rainy(**{"systems.rewards.weights.soaked": 0.01}).world, keys))
+    assert metrics["reward/soaked"].min() < 0
+    assert set(differences(dry[0], state)) <= {"reward", "slots.weather.remaining", "slots.weather.wet"}
+    assert jnp.shape(state.reward) == (4, 8)
+
+
+def test_it_keeps_the_promises():
+    testing.check_world(rainy().world, num_towns=2, num_ticks=24)
+
+
+def test_its_yaml_is_checked():
+    with pytest.raises(ConfigError, match="chance.*0 <= chance <= 1"):
+        rainy(**{"systems.weather": {"chance": 2.0}})
+    with pytest.raises(ConfigError, match="weather"):
+        make("town", **COMPACT, **{"systems.weather": {}})  # without the order it is unknown
+
+
+@pytest.mark.parametrize("system, before", [(weather.SYSTEM, "nowhere"), (systems.ORDER[0], "rewards")])
+def test_insert_refuses(system, before):
+    with pytest.raises(ValueError, match="no system 'nowhere'|is there already"):
+        systems.insert(system, before=before)

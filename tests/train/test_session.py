@@ -1,0 +1,215 @@
+"""Runs from the command line: begun, stopped, resumed, evaluated, replayed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tiny_runs import TINY, run_command, tiny_words
+
+from train import episode, evaluate, replay, runs, session
+from train.logging import read_rows
+
+RATES = ("decisions_per_second", "steps_per_second")
+
+
+def same(a, b) -> bool:
+    return all(np.array_equal(runs_leaf(x), runs_leaf(y)) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)))
+
+
+def runs_leaf(leaf):
+    return np.asarray(jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
+
+
+def without_rates(folder: Path) -> list[dict]:
+    return [{k: v for k, v in row.items() if k not in RATES} for row in read_rows(folder)]
+
+
+def test_a_run_leaves_its_folder(tiny_run):
+    names = {path.name for path in tiny_run.iterdir()}
+    assert {"config.yaml", "world.yaml", "metrics.jsonl", "metrics.csv", "checkpoints"} <= names
+    rows = read_rows(tiny_run)
+    assert [row["update"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[-1]["agent_decisions"] == 1536 and rows[-1]["agent_steps"] == 1536 * 15
+    assert {"attendance", "collapses_per_day", "needs/hunger", "wallet", "return_per_day"} <= set(rows[0])
+
+
+def test_resume_equals_an_uninterrupted_run(tiny_run, tmp_path):
+    """Stopped by SIGTERM after an update, resumed in another process: every leaf and every logged number is the same."""
+    words = [sys.executable, "-m", "train.ppo", *tiny_words(tmp_path, "cut", "checkpoint_every=100")]
+    env = {**os.environ, "TOWNLET_JAX_CACHE": str(tmp_path / "cache")}
+    process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "cut" / "metrics.jsonl"
+    deadline = time.monotonic() + 240
+    while not (metrics.exists() and metrics.read_text().count("\n") >= 1) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    done = len(read_rows(tmp_path / "cut"))
+    assert (tmp_path / "cut" / "checkpoints" / str(done) / "MANIFEST.json").is_file()
+    if done < 6:
+        assert "SIGTERM" in out
+    assert run_command(session.main, "--resume", tmp_path / "cut", "--no-pictures") == 0
+    ours, _ = runs.load_runner(runs.existing(tmp_path / "cut"))
+    whole, _ = runs.load_runner(runs.existing(tiny_run))
+    assert int(ours.update) == 6 and same(ours, whole)
+    assert without_rates(tmp_path / "cut") == without_rates(tiny_run)
+
+
+def test_resume_drops_what_was_logged_after_the_checkpoint(tiny_run, tmp_path):
+    """The newest checkpoint is damaged: the run goes on from the one before and ends the same."""
+    import shutil
+
+    folder = tmp_path / "tiny"
+    shutil.copytree(tiny_run, folder)
+    victim = max((p for p in (folder / "checkpoints" / "6").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
+    assert run_command(session.main, "--resume", folder, "--no-pictures") == 0
+    assert without_rates(folder) == without_rates(tiny_run)
+    again, _ = runs.load_runner(runs.existing(folder))
+    assert same(again, runs.load_runner(runs.existing(tiny_run))[0])
+
+
+def test_a_run_is_not_overwritten(tiny_run, capsys):
+    assert run_command(session.main, *tiny_words(tiny_run.parent, "tiny")) == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tiny_run, tmp_path, capsys):
+    import shutil
+
+    folder = tmp_path / "other"
+    shutil.copytree(tiny_run, folder)
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("gamma: 0.9995", "gamma: 0.9"))
+    assert run_command(session.main, "--resume", folder, "--no-pictures") == 2
+    error = capsys.readouterr().err
+    assert "gamma was 0.9995, is 0.9" in error and "Traceback" not in error
+    (folder / "config.yaml").write_text(text.replace("hidden: [16]", "hidden: [24]"))
+    assert run_command(session.main, "--resume", folder, "--no-pictures") == 2
+    assert "kernel" in capsys.readouterr().err
+    assert (folder / "checkpoints" / "6" / "MANIFEST.json").is_file(), "nothing may be lost"
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_says_so(tiny_run, tmp_path, capsys):
+    import shutil
+
+    folder = tmp_path / "bad"
+    shutil.copytree(tiny_run, folder)
+    for manifest in folder.rglob("MANIFEST.json"):
+        manifest.write_text("{")
+    assert run_command(evaluate.main, "--run", folder) == 2
+    assert "verifies" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("main", [session.main, evaluate.main, replay.main])
+def test_no_run_no_traceback(main, tmp_path, capsys):
+    flag = "--resume" if main is session.main else "--run"
+    assert run_command(main, flag, tmp_path / "none") == 2
+    assert "holds no run" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert run_command(session.main, *tiny_words(tmp_path / "file", "x")) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error:") and "file" in error and "Traceback" not in error
+
+
+def test_evaluate_writes_table_and_json(tiny_run, capsys):
+    assert run_command(evaluate.main, "--run", tiny_run, "--num-envs", 4, "--seeds", 2, "--days", 0.25) == 0
+    result = json.loads((tiny_run / "evaluation.json").read_text())
+    assert result["towns"] == 8 and result["step"] == 6 and set(result["policies"]) == {"learned", "scripted", "random"}
+    found = result["policies"]["scripted"]["return_per_day"]
+    assert found["interval"][0] <= found["iqm"] <= found["interval"][1]
+    assert "scripted" in capsys.readouterr().out
+
+
+def test_evaluation_towns_do_not_depend_on_the_batch():
+    """Scripted citizens in 2 towns are the first two of 4."""
+    from townlet_jax import load, policies
+
+    world = load("town", **{"observation.variant": "compact"})
+    few, many = (evaluate.evaluate(world, {"s": (policies.scripted, 1)}, n, 1, 60)["s"] for n in (2, 4))
+    assert few["return_per_day"] == pytest.approx(many["return_per_day"][:2], abs=1e-4)
+
+
+def test_an_episode_replays_from_its_key_and_actions(tiny_run, tmp_path, capsys):
+    run = runs.existing(tiny_run)
+    runner, _ = runs.load_runner(run)
+    made, states = episode.record(run, runner.params, 6, seed=5, days=0.05)
+    assert made.actions.shape == (60, 8) and len(made.digests) == 1
+    path = tmp_path / "replay.npz"
+    episode.save_episode(path, made)
+    loaded = episode.load_episode(path)
+    again = episode.rerun(run.world, loaded)
+    assert same(states, again) and episode.verify(run, loaded, again) == []
+    changed = loaded._replace(actions=np.where(loaded.actions > 0, 0, loaded.actions + 13).astype(np.int16))
+    assert "was recorded" in episode.verify(run, changed, episode.rerun(run.world, changed))[0]
+
+
+def test_a_tampered_recording_is_refused(tiny_run, tmp_path):
+    """Fifty single bytes, anywhere in the file: an error, or a digest that differs, or no difference in content."""
+    from train.logging import RunError
+
+    run = runs.existing(tiny_run)
+    made, _ = episode.record(run, runs.load_runner(run)[0].params, 6, seed=5, days=0.05)
+    path = tmp_path / "replay.npz"
+    episode.save_episode(path, made)
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for at in rng.choice(len(data), 50, replace=False):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
+        try:
+            loaded = episode.load_episode(path)
+        except RunError:
+            continue
+        equal = np.array_equal(loaded.actions, made.actions) and loaded._replace(actions=0) == made._replace(actions=0)
+        assert equal, f"byte {at} was changed and nobody saw it"
+
+
+def test_replay_draws(tiny_run, tmp_path, capsys):
+    out = tmp_path / "town.gif"
+    words = ("--run", tiny_run, "--days", 0.03, "--seed", 2, "--out", out, "--stride", 15, "--ansi")
+    assert run_command(replay.main, *words) == 0
+    assert out.stat().st_size > 1000 and "digests match" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--days", "0"),
+        ("--seed", "-1"),
+        ("--stride", "0"),
+        ("--out", "x.txt"),
+        ("--out", "/proc/none/x.gif"),
+        ("--step", "99"),
+    ],
+)
+def test_replay_refuses(tiny_run, words, capsys):
+    rest = () if "--days" in words or "--step" in words else ("--days", "0.02")
+    assert run_command(replay.main, "--run", tiny_run, *words, *rest) == 2
+    error = capsys.readouterr().err
+    assert "error:" in error and "Traceback" not in error
+
+
+def test_print_config_reads_back(capsys, tmp_path):
+    assert run_command(session.main, "--print-config", *(w for s in TINY for w in ("--set", s))) == 0
+    train_text, world_text = capsys.readouterr().out.split("---\n# the world\n")
+    (tmp_path / "train.yaml").write_text(train_text)
+    (tmp_path / "world.yaml").write_text(world_text)
+    from townlet_jax import load
+    from train.config import load_config
+
+    assert load_config(tmp_path / "train.yaml")[0].num_envs == 8
+    assert (
+        load(tmp_path / "world.yaml").static.config_id
+        == load("town", **{"observation.variant": "compact"}).static.config_id
+    )

@@ -1,0 +1,105 @@
+"""Worlds in which nobody could live are refused with the sum that shows it. A day has 200 ticks."""
+
+import re
+
+import pytest
+
+from townlet_jax import ConfigError
+
+HOUSE = """
+    #########
+    #W.B.S.C#
+    #0..1..K#
+    #@.....h#
+    #########
+"""
+
+
+def refusal(board, drawing=HOUSE, **overrides):
+    with pytest.raises(ConfigError) as error:
+        board(drawing, **overrides)
+    return str(error.value)
+
+
+def test_the_house_is_liveable(board):
+    assert board(HOUSE).world.static.num_agents == 2
+
+
+@pytest.mark.parametrize(
+    ("drawing", "goal", "start"),
+    [
+        ("#########\n#h.0.#.W#\n#....#..#\n#########", "the shower at row 2, column 8", "home 1"),
+        ("#########\n#h.0.#.K#\n#..W.#..#\n#########", "the clerk's post at row 2, column 8", "home 1"),
+        ("#########\n#h.0.#.@#\n#..W.#..#\n#########", "the shower at row 3, column 4", "the entry at row 2, column 8"),
+        ("#########\n#h.0.#.h#\n#..W.#..#\n#########", "the shower at row 3, column 4", "home 2"),
+    ],
+)
+def test_every_home_and_entry_reaches_every_public_place(board, drawing, goal, start):
+    assert f"there is no way to {goal} from {start}" in refusal(board, drawing)
+
+
+def test_a_need_that_nothing_raises(board):
+    message = refusal(board, "#####\n#h.W#\n#0.1#\n#####", **{"systems.needs.decay.energy": 0.002})
+    assert "systems.needs.decay.energy: energy falls by 0.40 a day and no offer raises it" in message
+
+
+def test_a_day_too_short_for_the_needs_and_the_shift(board):
+    # 1.60 / 0.45 = 3.6 showers of 30 ticks, 2.00 / 0.4 = 5.0 meals of 15, 0.40 / 0.8 = 0.5 sleeps of 60: 212 ticks
+    decay = {"systems.needs.decay": {"hunger": 0.01, "hygiene": 0.008, "energy": 0.002}}
+    message = refusal(board, **decay)
+    for part in (
+        "hygiene falls by 1.60 a day = 3.6 x wash of 30 ticks",
+        "hunger falls by 2.00 a day = 5.0 x eat of 15 ticks",
+    ):
+        assert part in message
+    assert "212 busy ticks and a shift of 60 do not fit into a day of 200" in message
+
+
+def test_too_few_facilities_for_all(board):
+    # one shower gives 200 / 30 x 0.45 = 3.0 a day; nine agents lose 9 x 0.36
+    crowd = "##########\n#W.B.S.C.#\n#01234567#\n#8@....hK#\n##########"
+    message = refusal(board, crowd, **{"systems.needs.decay.hygiene": 0.0018})
+    assert (
+        "hygiene falls faster than facilities can serve: 1 shower x 7 wash x 0.45 = 3.0 a day, 9 agents lose 3.2"
+        in message
+    )
+
+
+def test_opening_hours_and_stock_count_for_the_capacity(board):
+    # the counter has 3 units a day, the stove cooks 200 / 40 = 5 times: 3 x 0.4 + 5 x 0.1 = 1.7; two agents lose 1.8
+    message = refusal(board, **{"systems.needs.decay.hunger": 0.0045})
+    assert "1 counter x 3 eat x 0.4 + 1 stove x 5 cook x 0.1 = 1.7 a day, 2 agents lose 1.8" in message
+    assert (
+        board(HOUSE, **{"systems.needs.decay.hunger": 0.0042, "systems.economy.rent": 0.3}).world.static.num_agents == 2
+    )
+
+
+def test_a_wage_that_does_not_pay_the_rent(board):
+    message = refusal(board, **{"systems.economy.rent": 1.3})
+    assert "systems.employment.jobs.0.wage: the clerk cannot live on it: 60 ticks x 0.02 = 1.20 coins a day" in message
+    assert "but rent 1.30 + basket 0.00 () = 1.30" in message
+    assert int(board(HOUSE, **{"systems.economy.rent": 1.2}).world.params["economy"].rent) == 1200
+
+
+def test_a_wage_that_does_not_pay_the_basket(board):
+    # hygiene 0.36 a day by washes of 0.2 coins for 0.45: 0.16
+    decay = {"systems.needs.decay.hygiene": 0.0018, "systems.economy.rent": 1.1}
+    assert re.search(r"rent 1\.10 \+ basket 0\.16 \(hygiene 0\.36 by wash 0\.16\) = 1\.26", refusal(board, **decay))
+
+
+def test_the_basket_counts_the_items_that_an_offer_takes(board):
+    # only the stove feeds, and it takes what nobody sells: the basket has no end
+    drawing = HOUSE.replace("C", ".")
+    message = refusal(board, drawing, **{"systems.needs.decay.hunger": 0.0005})
+    assert "basket inf (hunger 0.10 by cook inf)" in message
+
+
+def test_more_agents_than_cells(board):
+    message = refusal(board, "#####\n#h.W#\n#0.1#\n#####", num_agents=6)
+    assert "num_agents: 6 agents, but the map has 5 cells to stand on" in message
+
+
+def test_a_facility_without_a_cell_beside_it(board):
+    assert "the facility at row 2, column 6 has no free cell beside it" in refusal(
+        board, "#######\n#h0.#W#\n#.W.###\n#######"
+    )
