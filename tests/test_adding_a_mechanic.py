@@ -21,7 +21,7 @@ def rainy(**overrides):
 
 
 def play(world, keys):
-    """Four towns under vmap and jit for 200 ticks: last states, and rewards, weather terms and metrics of every tick."""
+    """Towns at random play for 200 ticks: the last states, and the metrics and reward terms of every tick."""
 
     def watch(world, state):
         metrics = {

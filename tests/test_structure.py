@@ -40,7 +40,7 @@ def part(path):
 
 
 def imported(path):
-    """Absolute names of all modules that a file imports, wherever in the file: `townlet_jax.core.fixed`, `jax.numpy`."""
+    """Absolute names of all that a file imports, wherever in the file, such as `townlet_jax.core.fixed`."""
     package = list(path.relative_to(ROOT).parent.parts)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

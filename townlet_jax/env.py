@@ -69,6 +69,8 @@ def load(name: str | Path, order: Sequence[System] = ORDER, **overrides: Any) ->
         ConfigError: the configuration does not exist, cannot be read, or describes no town that one can live in.
     """
     if str(name) in _REGISTRY:
+        if order is not ORDER:
+            raise ConfigError(f"{name!r} is a registered world: its factory chooses the systems, `order` cannot")
         return _REGISTRY[str(name)](**overrides)
     settings = [f"{path}={json.dumps(value)}" for path, value in overrides.items()]
     return compile_document(read(name, settings), order)

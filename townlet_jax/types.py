@@ -167,12 +167,25 @@ class TimeStep(struct.PyTreeNode):
     mask: Array  # bool[A] the slot holds a living person, or one whose life has just ended
 
 
+class Field(NamedTuple):
+    """A run of neighbouring features with one meaning."""
+
+    name: str
+    size: int
+    unit: str
+    low: float
+    high: float
+    entries: tuple[str, ...] = ()  # a word for each of `size`, if they differ
+
+
 class System(NamedTuple):
     """One mechanic: a bundle of pure functions, all but `step` optional.
 
     `build(config, names) -> Params` turns YAML into arrays, `init(world, key) -> Slot` is its private state of one town,
     `rewards(world, state) -> {term: i32[A]}` are millionths within [-1e6, 1e6] before weights, `metrics` are f32[] scalars.
-    `writes` lists every part of the state that `step` may change, as dotted paths; `requires` the systems that it builds on.
+    `writes` lists every part of the state that `step` may change, as dotted paths; `requires` the systems that it builds on;
+    `terms` the names of its rewards. `fields(world)` and `features(world, state) -> [f32[A, size], ...]` are what it adds to the
+    feature vector, one array a field.
     """
 
     name: str
@@ -184,6 +197,9 @@ class System(NamedTuple):
     metrics: Callable[[World, State], Mapping[str, Array]] = lambda world, state: {}
     writes: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
+    fields: Callable[[World], list[Field]] = lambda world: []
+    features: Callable[[World, State], list[Array]] = lambda world, state: []
 
 
 class Env(NamedTuple):

@@ -32,7 +32,7 @@ from .logging import RunError
 from .ppo import policy_of
 from .statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
 
-HELD_OUT = 1_000_000  # seeds from here on are for evaluation; training uses the seeds below
+HELD_OUT = "evaluation"  # the stream of keys that no training run draws from
 RESULT = "evaluation.json"
 SHOWN = ("return_per_day", "attendance", "collapses_per_day", "exits_per_day", "wallet_gain", "needs_ok")
 COMFORT = 0.3  # share of every need above which an agent counts as comfortable
@@ -102,8 +102,9 @@ def evaluate(
         name -> indicator -> f64[seeds * num_envs].
     """
     towns = jnp.arange(num_envs, dtype=jnp.int32)
-    keys_of = lambda seed: jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(towns)
-    keys = jnp.concatenate([keys_of(HELD_OUT + seed) for seed in range(seeds)])
+    held_out = lambda seed: engine.stream(jax.random.key(seed), HELD_OUT)
+    keys_of = lambda seed: jax.vmap(partial(jax.random.fold_in, held_out(seed)))(towns)
+    keys = jnp.concatenate([keys_of(seed) for seed in range(seeds)])
     results = {}
     for name, (policy, every) in players.items():
         play = jax.jit(jax.vmap(partial(town_sums, world, policy, every, num_ticks // every * every)))
@@ -201,7 +202,6 @@ def main() -> None:
         "world": run.world.static.config_id,
         "towns": options.num_envs * options.seeds,
         "days": num_ticks / run.world.static.ticks_per_day,
-        "first_held_out_seed": HELD_OUT,
         "seconds": time.perf_counter() - begun,
         **summary(results),
     }

@@ -37,9 +37,17 @@ def setup(folder: Path, config: TrainConfig, document: Document, world_document:
 
     Raises:
         ConfigError: the world cannot be compiled.
-        RunError: its episodes are not whole numbers of decisions.
+        RunError: nothing can be learned in it, or its episodes are not whole numbers of decisions.
     """
     world = compile_document(world_document)
+    missing = [name for name in ("intents", "rewards") if not world.static.has(name)]
+    if missing:
+        raise RunError(f"nothing can be learned in a world without the system {missing[0]!r}")
+    binds = int(world.params["intents"].commit_ticks)
+    if config.actions == "options" and binds < config.ticks_per_decision:
+        raise RunError(
+            f"ticks_per_decision {config.ticks_per_decision} is more than the world's commit_ticks {binds}: agents would stand idle"
+        )
     if world.static.has("lifecycle"):
         episode = int(world.params["lifecycle"].episode_ticks)
         if episode % config.ticks_per_decision:

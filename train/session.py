@@ -20,10 +20,13 @@ from .progress import Progress
 from .types import Array, Runner
 
 
+DEFAULT = "ppo_town"
+
+
 def parser() -> argparse.ArgumentParser:
     """The options of `python -m train.ppo`."""
     options = argparse.ArgumentParser("python -m train.ppo", description="Train PPO on a town.")
-    options.add_argument("--config", default="ppo_town", help="a shipped training configuration, or a YAML file")
+    options.add_argument("--config", help="a shipped training configuration, or a YAML file; the default is ppo_town")
     options.add_argument("--set", action="append", default=[], metavar="A=1", help="change the configuration")
     options.add_argument("--world-set", action="append", default=[], metavar="A.B=1", help="change the world")
     options.add_argument("--name", help="run folder below --runs; the default is the configuration's name")
@@ -38,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
 def begin(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
     """A run at its start: its folder is made now."""
-    config, document = load_config(options.config, tuple(options.set))
+    config, document = load_config(options.config or DEFAULT, tuple(options.set))
     folder = options.runs / (options.name or config.name)
     run = runs.new(folder, config, document, tuple(options.world_set))
     config_text, world_text = runs.texts(run)
@@ -53,6 +56,9 @@ def begin(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
 
 def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
     """A run at its newest sound checkpoint, or at its start if it has none; what was logged after it is dropped."""
+    for flag in ("config", "set", "world_set", "name"):
+        if getattr(options, flag):
+            raise RunError(f"--resume goes on with the run as it is: --{flag.replace('_', '-')} cannot change it")
     run = runs.existing(options.resume)
     store = runs.checkpoints(run)
     log = open_run(run.folder, runs.texts(run)[0], resume=True)
@@ -112,7 +118,7 @@ def main() -> None:
     """Run `python -m train.ppo`."""
     options = parser().parse_args()
     if options.print_config:
-        config, document = load_config(options.config, tuple(options.set))
+        config, document = load_config(options.config or DEFAULT, tuple(options.set))
         run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
         print(dump(document.tree) + "---\n# the world\n" + runs.texts(run)[1], end="")
         return

@@ -1,4 +1,4 @@
-"""Plays town 0 of seed 0 in a process of its own and prints what came out: `python machine.py {alone,sharded} NUM_TICKS`."""
+"""Plays town 0 of seed 0 in a process of its own: `python machine.py {alone,sharded} NUM_TICKS` prints its digest."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""One seed, one town: bit for bit the same in any batch, with jit or without, on any instruction set and number of devices."""
+"""One seed, one town: the same bits in any batch, with jit or without, on any instruction set and number of devices."""
 
 import importlib.util
 import json
@@ -106,8 +106,8 @@ def test_golden_digests():
     regenerate = module(GOLDEN / "regenerate.py")
     recorded, now = json.loads(regenerate.FILE.read_text()), regenerate.golden()
     assert now == recorded, (
-        "the town behaves differently from the release that wrote tests/golden/town.json; if that is meant, raise `version` in"
-        " configs/worlds/town.yaml, say so in CHANGELOG.md and run `python tests/golden/regenerate.py`"
+        "the town behaves differently from the release that wrote tests/golden/town.json; if that is meant, raise"
+        " `version` in configs/worlds/town.yaml, say so in CHANGELOG.md and run `python tests/golden/regenerate.py`"
     )
 
 

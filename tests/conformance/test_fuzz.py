@@ -1,4 +1,4 @@
-"""Many towns, many ticks, people who behave as badly as they can: every invariant is folded into the scan.
+"""Many towns, many ticks, people who behave as badly as they can: every invariant is folded into the loop.
 
 A failure names config_id, seed, town, tick and rule; the same call of `fuzz` plays that very town again.
 """
@@ -16,6 +16,7 @@ NEVER = np.iinfo(np.int32).max
 STOCK = "affordances.refund gives the stock back after the truck has filled it up: more than the capacity"
 ITEMS = "affordances.step adds what an offer gives (up to 100) to what is carried (up to 100) in i8, which wraps"
 QUEUE = "queues.step sends a holder to the tail who began in the tick in which its patience ended, while the offer runs"
+KNOWN = {"only the holder uses": QUEUE}  # faults with a test of their own below, passed over by the others
 CROWD = ("allowed", "anything", "one option", "one offer", "absurd", "primitives", "citizen", "fickle citizen")
 
 
@@ -55,30 +56,30 @@ def play(world, seed, num_towns, num_ticks):
     def one(town):
         key = jax.random.fold_in(jax.random.key(seed), town)
 
-        def tick(carry, number):
+        def tick(number, carry):
             state, first = carry
             now = engine.tick_key(key, state)
             state = engine.step(world, state, behave(world, state, town, engine.stream(now, "policy")), now)
             holds = testing.invariants(world, state)
             first = {rule: jnp.where(holds[rule], first[rule], jnp.minimum(first[rule], number)) for rule in holds}
-            return (state, first), None
+            return state, first
 
         state = engine.reset(world, key)
         never = {rule: jnp.int32(NEVER) for rule in testing.invariants(world, state)}
-        return jax.lax.scan(tick, (state, never), jnp.arange(num_ticks, dtype=jnp.int32))[0]
+        return jax.lax.fori_loop(jnp.int32(0), num_ticks, tick, (state, never))
 
     return jax.vmap(one)(jnp.arange(num_towns, dtype=jnp.uint32))
 
 
-_play = jax.jit(play, static_argnums=(2, 3))
+_play = jax.jit(play, static_argnums=2)
 
 
-def fuzz(world, seed=0, num_towns=256, num_ticks=2000):
-    """Play, and a line for each rule that was broken."""
-    state, first = jax.device_get(_play(world, jnp.uint32(seed), num_towns, num_ticks))
+def fuzz(world, seed=0, num_towns=256, num_ticks=2000, known=()):
+    """Play, and a line for each rule that was broken and is not known to be."""
+    state, first = jax.device_get(_play(world, jnp.uint32(seed), num_towns, jnp.int32(num_ticks)))
     lines = []
     for rule, ticks in first.items():
-        if ticks.min() != NEVER:
+        if ticks.min() != NEVER and rule not in known:
             town = int(ticks.argmin())
             broken = int((ticks != NEVER).sum())
             lines.append(
@@ -125,9 +126,8 @@ def report(lines):
     assert not lines, "\n" + "\n".join(lines)
 
 
-@pytest.mark.xfail(strict=True, reason=QUEUE)
 def test_town(world):
-    state, lines = fuzz(world)
+    state, lines = fuzz(world, known=KNOWN)
     report(lines)
     deaths = state.agents.generation.reshape(-1, len(CROWD), world.static.num_agents).sum((0, 2))
     assert (deaths[:4] > 0).all()  # the fuzz reaches the ends of lives,
@@ -136,22 +136,27 @@ def test_town(world):
 
 @pytest.mark.parametrize("name", HARSH)
 def test_harsh_towns(world, name):
-    report(fuzz(tuned(world, **HARSH[name]), seed=1)[1])
+    report(fuzz(tuned(world, **HARSH[name]), seed=1, num_ticks=600, known=KNOWN)[1])
+
+
+@pytest.mark.xfail(strict=True, reason=QUEUE)
+def test_only_the_holder_uses(world):
+    report(fuzz(world)[1])
 
 
 @pytest.mark.xfail(strict=True, reason=STOCK)
 def test_a_truck_that_comes_before_a_refund(world):
-    report(fuzz(tuned(world, economy={"restock_at": 1319}))[1])
+    report(fuzz(tuned(world, economy={"restock_at": 1319}), known=KNOWN)[1])
 
 
 @pytest.mark.xfail(strict=True, reason=ITEMS)
 def test_large_gifts(world):
-    report(fuzz(tuned(world, affordances={"gives": 100}))[1])
+    report(fuzz(tuned(world, affordances={"gives": 100}), num_ticks=600, known=KNOWN)[1])
 
 
 def test_a_broken_rule_is_reported(world):
-    ghosts = tuned(world, lifecycle={"items": 101})
-    _, lines = fuzz(ghosts)
+    gifted = tuned(world, lifecycle={"items": 101})
+    _, lines = fuzz(gifted, num_ticks=600, known=KNOWN)
     assert len(lines) == 1
     assert lines[0].startswith(f"config {world.static.config_id[:12]} seed 0 town ")
     assert "items in bounds" in lines[0]
@@ -160,4 +165,4 @@ def test_a_broken_rule_is_reported(world):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_many_towns_for_long(world, seed):
-    report(fuzz(world, 100 + seed, 1024, 10_000)[1])
+    report(fuzz(world, 100 + seed, 1024, 10_000, KNOWN)[1])

@@ -1,9 +1,10 @@
-"""Golden digests: the same world, seed and ticks give the same bytes on every machine, today and after the next release.
+"""Golden digests: the same world, seed and ticks give the same bytes on every machine and in every release.
 
     python tests/golden/regenerate.py          writes tests/golden/town.json
     python tests/golden/regenerate.py --print  prints what it would write
 
-Regenerate only after a change of behaviour that was meant, and then raise `version` in the world's YAML and say so in CHANGELOG.md.
+Regenerate only after a change of behaviour that was meant; then raise `version` in the world's YAML and say so in
+CHANGELOG.md.
 """
 
 import argparse

@@ -7,6 +7,7 @@ import pytest
 
 from townlet_jax import engine, policies
 from townlet_jax.core import fixed
+from townlet_jax.policies.scripted import EARLY, URGENT
 from townlet_jax.systems import employment
 
 TOWNS, DAY, DAYS = 16, 1440, 5
@@ -98,3 +99,18 @@ def test_a_citizen_keeps_to_the_mask_and_uses_no_chance(town):
     assert first.dtype == jnp.int32 and first.tolist() == second.tolist()
     mask = np.asarray(town.observe(state).action_mask)
     assert mask[np.arange(8), np.asarray(first)].all()
+
+
+@pytest.mark.parametrize(("hunger", "choice"), [(URGENT - 0.01, "go_eat"), (URGENT + 0.01, "go_work")])
+def test_an_urgent_need_comes_before_work_and_another_does_not(board, hunger, choice):
+    street = board("###########\n#W.B.S.C.@#\n#.........#\n#h..0...K.#\n###########")
+    state = street.state(tick=95, needs=[fixed.to_need(hunger), *[fixed.to_need(0.9)] * 2])  # the shift begins at 100
+    action = int(policies.scripted(street.world, state, jax.random.key(0))[0])
+    assert street.world.static.actions.names[action] == choice
+
+
+def test_a_citizen_at_leisure_eats_early(board):
+    street = board("###########\n#W.B.S.C.@#\n#.........#\n#h..0...K.#\n###########")
+    state = street.state(tick=40, needs=[fixed.to_need(EARLY - 0.01), *[fixed.to_need(0.9)] * 2], items=[1, 1])
+    action = int(policies.scripted(street.world, state, jax.random.key(0))[0])
+    assert street.world.static.actions.names[action] == "go_eat"

@@ -56,6 +56,23 @@ def test_a_facility_within_the_ground_of_a_home_is_its_own(board):
         assert row.tolist() == [[0, 2][home], 1]
 
 
+def test_ones_own_comes_before_a_nearer_public_one(board):
+    # the home's own shower is at the far left, on its grass; a public one stands beside agent 0
+    town = board(
+        """
+        #########
+        #,,,..W.#
+        #BS,..0.#
+        #h,,....#
+        #########
+        """,
+        **{"map.legend.S": {"facility": "shower", "ground": "grass"}},
+        **{"systems.affordances.offers": [{"name": "wash", "at": "shower", "ticks": 30}]},
+    )
+    assert town.world.map.facility_home.tolist() == [32767, 32767, 0]
+    assert int(town.world.map.route[town.cell(2, 6), 0]) == 2
+
+
 def test_public_things_are_chosen_by_distance(board):
     town = board("#########\n#W.....W#\n#h..0...#\n#########")
     route = np.asarray(town.world.map.route)[:, 0]

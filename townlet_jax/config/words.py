@@ -18,7 +18,7 @@ def findings(config: Any, layout: Layout, order: Sequence[System]) -> list[Findi
         *_offers(config, layout),
         *_money(config, layout),
         *_jobs(config, layout),
-        *_lives(config),
+        *_lives(config, order),
         *_map(config, layout),
     ]
 
@@ -83,6 +83,8 @@ def _offers(config: Any, layout: Layout) -> list[Finding]:
             wrong += outside(f"{path}.{field}", table, 0, 100, "of an item")
         if offer.hours is not None and not 0 <= offer.hours[0] < offer.hours[1] <= config.ticks_per_day:
             wrong.append((f"{path}.hours", _day_span(offer.hours, config)))
+        if offer.name in ("work", "home"):
+            wrong.append((f"{path}.name", f"{offer.name!r} is taken: there is an option go_{offer.name} already"))
         if offer.name in [other.name for other in offers[:i]]:
             wrong.append((f"{path}.name", f"{offer.name!r} is the name of an offer above"))
     return wrong
@@ -124,7 +126,7 @@ def _jobs(config: Any, layout: Layout) -> list[Finding]:
     return wrong
 
 
-def _lives(config: Any) -> list[Finding]:
+def _lives(config: Any, order: Sequence[System]) -> list[Finding]:
     section = config.systems.lifecycle
     wrong = []
     if config.start.tick[1] >= config.ticks_per_day:
@@ -140,6 +142,8 @@ def _lives(config: Any) -> list[Finding]:
                 ("systems.lifecycle.arrive_after", f"[{least}, {most}]: allowed are 1 <= least <= most <= 100 ticks")
             )
     if config.systems.rewards is not None:
+        terms = [t for system in order if getattr(config.systems, system.name) is not None for t in system.terms]
+        wrong += unknown("systems.rewards.weights", config.systems.rewards.weights, terms, "reward term of this world")
         wrong += outside("systems.rewards.weights", config.systems.rewards.weights, 0.0, 4.0, "")
         wrong += unknown(
             "systems.rewards.terminal", config.systems.rewards.terminal, config.systems.rewards.weights, "term"

@@ -1,7 +1,6 @@
 """The feature vector: one group of fields for each system that the world runs."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -9,18 +8,9 @@ from ..core import fixed
 from ..core.grid import DIRECTIONS
 from ..systems import affordances, employment
 from ..systems.intents import MOVE
-from ..types import Array, State, World
-from .schema import Field
+from ..types import Array, Field, State, World
 
 FAR = 64.0  # steps that count as far away
-
-
-class Group(NamedTuple):
-    """The features that one system contributes."""
-
-    system: str
-    fields: Callable[[World], list[Field]]
-    values: Callable[[World, State], list[Array]]  # f32[A, size] or f32[A], one for each field
 
 
 def share(value: Array, whole: float) -> Array:
@@ -182,26 +172,27 @@ def fate_values(world: World, state: State) -> list[Array]:
     return [share(state.slots["lifecycle"].critical, 30.0)]
 
 
-GROUPS = (
-    Group("needs", needs_fields, needs_values),
-    Group("economy", economy_fields, economy_values),
-    Group("employment", employment_fields, employment_values),
-    Group("affordances", offers_fields, offers_values),
-    Group("intents", options_fields, options_values),
-    Group("queues", crowd_fields, crowd_values),
-    Group("lifecycle", fate_fields, fate_values),
-)
+GROUPS: dict[str, tuple[Callable[[World], list[Field]], Callable[[World, State], list[Array]]]] = {
+    "needs": (needs_fields, needs_values),
+    "economy": (economy_fields, economy_values),
+    "employment": (employment_fields, employment_values),
+    "affordances": (offers_fields, offers_values),
+    "intents": (options_fields, options_values),
+    "queues": (crowd_fields, crowd_values),
+    "lifecycle": (fate_fields, fate_values),
+}  # by system; another system brings its own, see `System.fields`
 
 
 def fields(world: World) -> list[Field]:
-    """All fields of a world, in order."""
-    return [field for group in GROUPS if world.static.has(group.system) for field in group.fields(world)]
+    """All fields of a world, in the order of its systems."""
+    groups = [GROUPS.get(system.name, (system.fields, system.features)) for system in world.static.systems]
+    return [field for fields_of, _ in groups for field in fields_of(world)]
 
 
 def features(world: World, state: State) -> Array:
     """The feature vectors of a town: f32[A, D]; zeros for who is not alive."""
     A = world.static.num_agents
-    groups = [group for group in GROUPS if world.static.has(group.system)]
-    parts = [value.reshape(A, -1) for group in groups for value in group.values(world, state)]
+    groups = [GROUPS.get(system.name, (system.fields, system.features)) for system in world.static.systems]
+    parts = [value.reshape(A, -1) for _, values_of in groups for value in values_of(world, state)]
     row = jnp.concatenate(parts, axis=1) if parts else jnp.zeros((A, 0), jnp.float32)
     return jnp.where(state.agents.alive[:, None], row, 0.0)

@@ -2,16 +2,7 @@
 
 from typing import NamedTuple
 
-
-class Field(NamedTuple):
-    """A run of neighbouring features with one meaning."""
-
-    name: str
-    size: int
-    unit: str
-    low: float
-    high: float
-    entries: tuple[str, ...] = ()  # a word for each of `size`, if they differ
+from ..types import Field
 
 
 class Entry(NamedTuple):

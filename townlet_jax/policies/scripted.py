@@ -1,8 +1,8 @@
 """The citizen: a competent creature of habit.
 
 In this order: see to a need that is urgent, be at work in good time, keep the larder filled, see early to what runs low, else go
-home. For each need it takes the offer that gives most for the time, the way and the money. What cannot be done now is passed over; who
-stands in a queue keeps wanting the same thing and so keeps the place.
+home. For each need it takes the offer that gives most for the time, the way and the money. What cannot be done now is passed over;
+who stands in a queue keeps wanting the same thing and so keeps the place.
 """
 
 import jax.numpy as jnp

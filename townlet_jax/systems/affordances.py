@@ -186,9 +186,10 @@ def step(world: World, state: State, key: Key) -> State:
     slot, agents = state.slots["affordances"], state.agents
     ends = (slot.remaining == 1) & agents.alive
     needs = agents.needs + jnp.where(ends[:, None], params.effect[slot.offer], 0)
-    items = agents.items + jnp.where(ends[:, None], params.gives[slot.offer], jnp.int8(0))
+    gains = jnp.where(ends[:, None], params.gives[slot.offer], jnp.int8(0)).astype(jnp.int16)
+    items = jnp.minimum(agents.items.astype(jnp.int16) + gains, MAX_CARRIED).astype(jnp.int8)
     remaining = jnp.where(agents.alive, jnp.maximum(slot.remaining - 1, 0), 0).astype(jnp.int16)
-    agents = agents.replace(needs=jnp.clip(needs, 0, fixed.NEED), items=jnp.minimum(items, MAX_CARRIED))
+    agents = agents.replace(needs=jnp.clip(needs, 0, fixed.NEED), items=items)
     return state.replace(agents=agents).put(affordances=Slot(slot.offer, remaining, ends | closed, ends))
 
 
@@ -224,4 +225,5 @@ SYSTEM = System(
         "slots.economy.ledger",
     ),
     requires=("intents", "queues", "economy"),
+    terms=("completed",),
 )

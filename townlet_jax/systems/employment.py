@@ -209,4 +209,5 @@ SYSTEM = System(
     metrics,
     writes=("agents.wallet", "slots.employment", "slots.economy.ledger"),
     requires=("economy",),
+    terms=("wage", "punctuality"),
 )

@@ -167,4 +167,5 @@ SYSTEM = System(
     metrics,
     writes=("agents", "terminated", "truncated", "slots.lifecycle", "slots.economy.ledger"),
     requires=("economy",),
+    terms=("survival", "terminal"),
 )

@@ -58,4 +58,13 @@ def metrics(world: World, state: State):
     }
 
 
-SYSTEM = System("needs", step, Config, build, rewards=rewards, metrics=metrics, writes=("agents.needs",))
+SYSTEM = System(
+    "needs",
+    step,
+    Config,
+    build,
+    rewards=rewards,
+    metrics=metrics,
+    writes=("agents.needs",),
+    terms=("needs",),
+)

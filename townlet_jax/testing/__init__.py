@@ -1,7 +1,6 @@
-"""A public checker: does a world, with mechanics of your own or without, keep the promises that the rest of the library relies on?
+"""A public checker: does a world, with mechanics of your own or without, keep what the rest of the library relies on?
 
-from townlet_jax import load, testing
-testing.check_world(load("town"))
+Use it as `testing.check_world(load("town"))`; it raises a `WorldError` that names the rule and the leaf.
 """
 
 from .check import check_world

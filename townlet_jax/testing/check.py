@@ -21,9 +21,9 @@ _tick = jax.jit(tick)
 def check_world(world: World, *, num_towns: int = 4, num_ticks: int = 48, seed: int = 0) -> None:
     """Check that a world keeps the promises that learners, replays and viewers rely on; takes about half a minute.
 
-    No floats in the state; `step` a fixed point of structure, shapes, dtypes and weak types; no system writes what it does not
-    declare; observations, rewards and metrics finite, typed and in range; the invariants of `invariants`; one result for one
-    seed in any batch, order of towns, with jit or without.
+    No floats in the state; `step` a fixed point of structure, shapes, dtypes and weak types; no system writes what it
+    does not declare; observations, rewards and metrics finite, typed and in range; the rules of `invariants`; one
+    result for one seed, in any batch and order of towns, with jit or without.
 
     Args:
         world: as `load` returns it; systems of your own included.

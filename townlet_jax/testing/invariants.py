@@ -101,7 +101,7 @@ def offers(world: World, state: State) -> Rules:
 
 
 def money(world: World, state: State) -> Rules:
-    """To the mill: wallets are what they were at the start, and what the ledger says since; stock within its capacity."""
+    """To the mill, wallets are what they were at the start and what the ledger says since; stock within its capacity."""
     slot, stock = state.slots["economy"], state.facilities.stock
     gone = ~state.agents.alive & ~state.terminated
     start = world.params["start"].wallet * world.static.num_agents

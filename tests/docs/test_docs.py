@@ -1,0 +1,165 @@
+"""The pages say what the code does: generated pages are current, code blocks run, and all that is named exists."""
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import re
+from pathlib import Path
+
+import jax
+import pytest
+import yaml
+
+from train import evaluate, replay, session
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
+IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
+BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PARSERS = {"train.ppo": session.parser, "train.evaluate": evaluate.parser, "train.replay": replay.parser}
+FOLDERS = ("townlet_jax", "train", "configs", "docs", "tests", "benchmarks", "notebooks", ".ci")
+
+
+def generate():
+    """docs/generate.py as a module."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def blocks(page):
+    """(language and words after it, body, line) of each block of a page."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        (head.strip(), body, text.count("\n", 0, found.start()) + 2)
+        for found in BLOCK.finditer(text)
+        for head, body in [found.groups()]
+    ]
+
+
+def runnable(page):
+    return any(head == "python" for head, _, _ in blocks(page))
+
+
+def run(page, folder):
+    """Run a page in a folder.
+
+    YAML is saved under the name in its first line, Python runs in one namespace, and an `output` block must be what the Python
+    block above it printed.
+    """
+    names, printed = {"__name__": "page"}, ""
+    for head, body, line in blocks(page):
+        if head == "yaml" and body.startswith("# ") and body.split("\n", 1)[0].endswith(".yaml"):
+            (folder / body.split("\n", 1)[0].removeprefix("# ")).write_text(body, encoding="utf-8")
+        elif head == "python":
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(compile("\n" * (line - 1) + body, str(page), "exec"), names)
+            printed = out.getvalue()
+        elif head == "output":
+            assert printed == body, f"{page.name}:{line}: the block above prints something else"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.stem)
+def test_code_blocks_run(page, tmp_path, monkeypatch):
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    with jax.numpy_dtype_promotion("standard"):
+        run(page, tmp_path)
+
+
+def test_a_block_that_prints_something_else_is_caught(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```python\nprint(2 + 2)\n```\n\n```output\n5\n```\n")
+    with pytest.raises(AssertionError, match="page.md:6"):
+        run(page, tmp_path)
+
+
+def test_generated_pages_are_current():
+    assert not generate().stale()
+
+
+def test_a_page_that_is_out_of_date_is_told(monkeypatch, capsys):
+    module = generate()
+    monkeypatch.setitem(module.PAGES, "configuration.md", lambda: "# Configuration\n\nanother text\n")
+    monkeypatch.setattr("sys.argv", ["generate.py", "--check"])
+    with pytest.raises(SystemExit) as exit:
+        module.main()
+    told = capsys.readouterr().err
+    assert exit.value.code == 1
+    assert "docs/configuration.md is out of date: run `python docs/generate.py`" in told and "+++ from the code" in told
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_relative_links_resolve(page):
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"[a-z]+:|#", target):
+            assert (page.parent / target.partition("#")[0]).exists(), f"{page.name}: {target} does not exist"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_yaml_blocks_are_yaml(page):
+    for head, body, _ in blocks(page):
+        if head == "yaml":
+            assert isinstance(yaml.safe_load(body), dict)
+
+
+def commands(text):
+    """(what is run, its arguments) of all commands of a page: in code blocks, in code style, or indented."""
+    return re.findall(r"(?:python3?|\S*/python)\s+(-m\s+[\w.]+|\S+\.py)([^\n`]*)", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_commands_and_flags_exist(page):
+    for what, arguments in commands(page.read_text(encoding="utf-8")):
+        flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", arguments))
+        module = what.removeprefix("-m").strip()
+        if module in PARSERS:
+            known = {flag for action in PARSERS[module]()._actions for flag in action.option_strings}
+        elif what.startswith("-m"):
+            assert importlib.util.find_spec(module), f"{page.name}: there is no module {module}"
+            continue
+        else:
+            assert (ROOT / what).is_file(), f"{page.name}: there is no {what}"
+            known = set(re.findall(r"--[a-z][a-z-]*", (ROOT / what).read_text(encoding="utf-8")))
+        assert flags <= known, f"{page.name}: {module} has no {', '.join(sorted(flags - known))}"
+
+
+def test_commands_are_found():
+    text = "run `python -m train.ppo --no-such` or\n\n    python docs/generate.py --check\n"
+    assert commands(text) == [("-m train.ppo", " --no-such"), ("docs/generate.py", " --check")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_make_targets_exist(page):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:`|^\s*(?:\$ )?)make ([a-z-]+)", text, re.MULTILINE))
+    assert named <= targets, f"{page.name}: make has no {', '.join(sorted(named - targets))}"
+
+
+def quoted(page):
+    """All words in code style on a page, outside blocks."""
+    return re.findall(r"`([^`\n]+)`", BLOCK.sub("", page.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_named_files_exist(page):
+    for word in quoted(page):
+        if re.fullmatch(rf"({'|'.join(map(re.escape, FOLDERS))})/[\w./-]*", word):
+            assert (ROOT / word).exists(), f"{page.name}: there is no {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_named_python_exists(page):
+    for word in quoted(page):
+        if re.fullmatch(r"(townlet_jax|train)(\.[A-Za-z_]\w*)+", word) and not word.endswith((".py", ".yaml")):
+            module, found = [], None
+            for part in word.split("."):
+                if found is not None and hasattr(found, part):
+                    found = getattr(found, part)
+                    continue
+                module.append(part)
+                found = importlib.import_module(".".join(module))
