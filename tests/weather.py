@@ -64,5 +64,14 @@ def metrics(world: World, state: State):
 
 
 SYSTEM = System(
-    "weather", step, Config, build, init, rewards, metrics, writes=("slots.weather",), requires=("intents",)
+    "weather",
+    step,
+    Config,
+    build,
+    init,
+    rewards,
+    metrics,
+    writes=("slots.weather",),
+    requires=("intents",),
+    terms=("soaked",),
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import engine
 from .config.errors import ConfigError
+from .config.load import shipped
 from .core import fixed
 from .observe import observe
 from .systems import ORDER
@@ -91,6 +92,6 @@ def register(name: str, factory: Callable[..., World]) -> None:
     Raises:
         ConfigError: the name is taken.
     """
-    if name in _REGISTRY:
-        raise ConfigError(f"a world called {name!r} is registered already")
+    if name in _REGISTRY or name in shipped("worlds"):
+        raise ConfigError(f"there is a world called {name!r} already")
     _REGISTRY[name] = factory

@@ -1,5 +1,6 @@
 """The folder of a run as the learner sees it: configuration, world, checkpoints."""
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,7 +117,8 @@ def _difference(name: str, its: Any, mine: Any) -> str:
         keys = [key for key in sorted({*its, *mine}) if its.get(key) != mine.get(key)]
         return ", ".join(f"{key} was {its.get(key)!r}, is {mine.get(key)!r}" for key in keys)
     if isinstance(its, list) and isinstance(mine, list):
-        return f"{name}: {len(its)} entries were, {len(mine)} are"
+        pairs = [(a, b) for a, b in zip_longest(its, mine) if a != b]
+        return f"{name}: {pairs[0][0]!r} was, {pairs[0][1]!r} is, the first of {len(pairs)}"
     return f"{name} was {its!r}, is {mine!r}"
 
 

@@ -19,7 +19,6 @@ from .logging import Run, RunError, open_run, plot_curve
 from .progress import Progress
 from .types import Array, Runner
 
-
 DEFAULT = "ppo_town"
 
 

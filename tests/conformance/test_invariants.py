@@ -73,6 +73,8 @@ FAULTS = {
     "commitment not negative": lambda w, s: slot(s, "intents", commit=-1),
     "priority is an order": lambda w, s: intent(s, priority=1),
     "the dead want nothing": lambda w, s: slot(dead(s), "intents", option=0),
+    "patience in bounds": lambda w, s: slot(s, "movement", blocked=-1),
+    "the dead are no ghosts": lambda w, s: slot(dead(s), "movement", ghost=True),
     "queues without gaps": lambda w, s: slot(s, "queues", facility=0, place=1),
     "no place without a queue": lambda w, s: slot(s, "queues", facility=NOTHING, idle=1),
     "the dead do not queue": lambda w, s: slot(dead(s), "queues", facility=0),

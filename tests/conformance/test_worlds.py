@@ -59,7 +59,7 @@ def test_a_world_without_intents(tmp_path):
 
 def with_broken(step=lambda world, state, key: state, **parts):
     """A small town with one more system before `rewards`."""
-    system = System("broken", step, **parts)
+    system = System("broken", step, **{"terms": ("joy", "needs"), **parts})
     return load("town", order=insert(system, before="rewards"), **SMALL, **{"systems.broken": {}})
 
 
@@ -105,6 +105,7 @@ BY_TYPES = {
     "a new leaf": ("fixed point", "slots.broken.x", {"step": lambda w, s, k: s.put(broken={"x": zero()})}),
     "a float reward": ("rewards types", "joy of broken", {"rewards": lambda w, s: {"joy": jnp.zeros(8)}}),
     "a reward of the wrong shape": ("rewards types", "joy of broken", {"rewards": lambda w, s: {"joy": zero()}}),
+    "a term without a name": ("rewards names", "joy", {"rewards": lambda w, s: {"joy": s.reward}, "terms": ()}),
     "a term that is taken": ("rewards names", "needs", {"rewards": lambda w, s: {"needs": s.reward}}),
     "an integer metric": ("metrics types", "n of broken", {"metrics": lambda w, s: {"n": zero()}}),
     "a metric that is taken": ("metrics names", "wallet", {"metrics": lambda w, s: {"wallet": jnp.zeros(())}}),
@@ -114,7 +115,7 @@ BY_TYPES = {
 @pytest.mark.parametrize("fault", BY_TYPES)
 def test_types_are_checked(fault):
     rule, path, parts = BY_TYPES[fault]
-    with pytest.raises(testing.WorldError, match="broken|needs|wallet") as caught:
+    with pytest.raises(testing.WorldError, match="broken|needs|wallet|joy") as caught:
         testing.check_world(with_broken(**parts))
     assert (caught.value.rule, caught.value.path) == (rule, path)
 

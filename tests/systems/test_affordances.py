@@ -183,11 +183,6 @@ def test_closing_time_gives_the_items_back(board):
     assert int(end.tick) == 120 and end.agents.items[0].tolist() == [2, 0]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="affordances.refund: a refund after the truck has come overfills the shelf",
-)
 def test_a_refund_does_not_overfill_the_shelf(board):
     room = board(ROOM, **{"systems.affordances.offers.3.hours": [20, 60]})
     state = room.step(room.state(tick=47), "wait", "use_eat")  # 48 to 62; the truck comes at 50, it closes at 60
@@ -211,11 +206,6 @@ def test_nobody_carries_more_than_100_of_an_item(room):
     assert ended(room, items=[[0, 100], [0, 0]]).agents.items[0].tolist() == [0, 100]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="affordances.step: items + gives wraps in i8 before it is cut to MAX_CARRIED",
-)
 def test_a_large_gift_does_not_wrap_around(board):
     room = board(ROOM, **{"systems.affordances.offers.2.gives": {"meal": 50}})
     assert ended(room, items=[[0, 100], [0, 0]]).agents.items[0].tolist() == [0, 100]

@@ -162,9 +162,10 @@ def test_the_dead_do_not_work_and_leave_no_record(office):
 
 @pytest.mark.parametrize(
     ("tick", "shift", "may"),
-    [(69, IDLE, 0), (70, AWAIT, 1), (99, AWAIT, 1), (130, LATE, 1), (130, IDLE, 0), (160, POST, 0)],
+    [(68, IDLE, 0), (69, IDLE, 1), (99, AWAIT, 1), (130, LATE, 1), (130, IDLE, 0), (159, ON_TIME, 0), (160, POST, 0)],
 )
 def test_one_may_go_to_work_from_the_notice_to_the_end(office, tick, shift, may):
+    # what is chosen after this tick is done in the next: the notice begins at 70, the last tick of the shift is 159
     state = office.state(tick=tick)
     slot = state.slots["employment"].replace(shift=jnp.full(8, shift, jnp.int8))
     assert employment.may_work(office.world, state.put(employment=slot)).tolist() == [bool(may)] * 8
@@ -174,7 +175,9 @@ def test_rewards_are_the_coins_of_this_tick_and_one_for_punctuality(office):
     seen, pay, _, state = worked(office, ALL_DAY)
     at = lambda shift, coins: state.put(
         employment=state.slots["employment"].replace(
-            shift=jnp.full(8, shift, jnp.int8), pay=jnp.full(8, coins, jnp.int32)
+            shift=jnp.full(8, shift, jnp.int8),
+            pay=jnp.full(8, coins, jnp.int32),
+            away=jnp.full(8, 0 if coins else 1, jnp.int16),
         )
     )
     terms = lambda shift, coins: {k: int(v[0]) for k, v in employment.rewards(office.world, at(shift, coins)).items()}

@@ -191,11 +191,6 @@ def test_a_stander_in_a_one_wide_corridor_stops_nobody_for_ever(board):
     assert not ghosts(state)[0]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="movement.step: the ghost flag of a slot survives the death of its person",
-)
 def test_the_dead_lose_their_flag(hall):
     state = shared(hall)
     state = state.replace(agents=state.agents.replace(alive=jnp.array([False, True, True])))

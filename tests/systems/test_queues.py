@@ -134,11 +134,6 @@ def test_a_holder_who_uses_the_facility_is_not_idle(bath):
     assert places(state)[:2] == [0, 1] and state.slots["queues"].idle.tolist() == [0] * 4
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="queues.step: `tail` does not ask whether the holder has begun meanwhile",
-)
 def test_a_holder_who_begins_in_its_last_tick_keeps_its_place(bath):
     state = lined_up(bath, at(bath, NEAR), [0, 0, None, None])
     for _ in range(10):
@@ -174,11 +169,6 @@ def test_the_wait_is_bounded_by_the_place_in_the_queue(board):
     assert ends[0] >= 30 and all(later - sooner >= 30 for sooner, later in zip(ends, ends[1:]))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="queues.step: who has finished and asks again keeps place 0, so that the others never come",
-)
 def test_who_has_finished_goes_behind_those_who_wait(board):
     done = served(board(BATH), again=(0, 1, 2))
     assert all(ticks for ticks in done)

@@ -68,12 +68,10 @@ def test_who_uses_a_facility_stands_in_its_queue(play):
     assert (play.queue[play.alive & (play.remaining > 0)] != NOTHING).all()
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason=LATE_START)
 def test_only_who_holds_a_facility_uses_it(play):
     assert (play.place[play.alive & (play.remaining > 0)] == 0).all()
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason=LATE_START)
 def test_no_facility_has_two_users(play):
     assert not pairs(play.queue, play.alive & (play.remaining > 0)).any()
 

@@ -96,7 +96,7 @@ def test_the_basket_counts_the_items_that_an_offer_takes(board):
 
 def test_more_agents_than_cells(board):
     message = refusal(board, "#####\n#h.W#\n#0.1#\n#####", num_agents=6)
-    assert "num_agents: 6 agents, but the map has 5 cells to stand on" in message
+    assert "num_agents: 6 agents, but home 1 has only 5 cells within reach" in message
 
 
 def test_a_facility_without_a_cell_beside_it(board):

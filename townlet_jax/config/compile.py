@@ -50,7 +50,8 @@ def actions_of(names: Names) -> Actions:
 def routes(layout: Layout, names: Names, distance: np.ndarray, num_places: int) -> tuple[np.ndarray, np.ndarray]:
     """The facility that a resident of home h on cell c would use for each offer, and the steps to it: i16[H * C, O] each.
 
-    It is the nearest of the kind, among the home's own ones if it has any, else among the public ones.
+    It is the nearest of the kind, among the home's own ones if it has any, else among the public ones; if there is neither,
+    the steps are UNREACHABLE and the facility means nothing.
     """
     kinds = np.array(layout.facility_kind)
     to_use = distance[:, : len(kinds) * num_places : num_places].astype(np.int32)  # [C, F]
@@ -62,8 +63,9 @@ def routes(layout: Layout, names: Names, distance: np.ndarray, num_places: int) 
             public = (kinds == kind) & (layout.facility_home == NOTHING)
             usable = own if own.any() else public
             table[home, :, o] = np.argmin(np.where(usable, to_use, 2 * UNREACHABLE), axis=1)
-            steps[home, :, o] = to_use[np.arange(len(distance)), table[home, :, o]]
-    return table.reshape(-1, len(names.offers)), steps.reshape(-1, len(names.offers))
+            steps[home, :, o] = to_use[np.arange(len(distance)), table[home, :, o]] if usable.any() else UNREACHABLE
+    rows = len(layout.home_cell) * len(distance)
+    return table.reshape(rows, len(names.offers)), steps.reshape(rows, len(names.offers))
 
 
 def assign_posts(layout: Layout, names: Names, num_agents: int) -> np.ndarray:

@@ -8,6 +8,8 @@ from ..core import grid
 from ..types import NOTHING
 from .schema import MapConfig
 
+PREFERRED = ((1, 0), (0, -1), (0, 1), (-1, 0))  # sides of a facility on which its user stands, best first
+
 
 class Layout(NamedTuple):
     """What the drawing says, before distances."""
@@ -91,39 +93,53 @@ def _stand(facilities, posts: set[int], neighbour, width: int, num_places: int) 
     First every facility gets a cell for its user, then the queues take what is left, so that no queue stands in a user's way.
     """
     walkable = np.array([bool((neighbour[c] != c).any()) for c in range(len(neighbour))])
+    height = len(neighbour) // width
+
+    def beyond(cell: int, step: tuple[int, int]) -> int | None:
+        """The walkable cell one step on, or None."""
+        row, col = cell // width + step[0], cell % width + step[1]
+        inside = 0 <= row < height and 0 <= col < width
+        return row * width + col if inside and walkable[row * width + col] else None
+
     taken, users = set(posts), []
-    for cell in facilities:
-        beside = [int(cell) + step for step in (width, -1, 1, -width)]
-        free = [c for c in beside if 0 <= c < len(walkable) and walkable[c] and c not in taken]
+    for cell in facilities.tolist():
+        free = [(on, step) for step in PREFERRED if (on := beyond(cell, step)) is not None and on not in taken]
         if not free:
-            row, col = divmod(int(cell), width)
-            raise ValueError(f"the facility at row {row + 1}, column {col + 1} has no free cell beside it")
+            raise ValueError(
+                f"the facility at row {cell // width + 1}, column {cell % width + 1} has no free cell beside it"
+            )
         users.append(free[0])
-        taken.add(free[0])
+        taken.add(free[0][0])
     places = []
-    for cell, user in zip(facilities, users):
+    for user, step in users:
+        steps = grid.distances(neighbour, user)
+        near = [c for c in np.argsort(steps, kind="stable").tolist() if steps[c] < grid.UNREACHABLE and c not in taken]
         line = [user]
-        away = user - int(cell)
-        reached = grid.distances(neighbour, user)
         while len(line) < num_places:
-            straight = line[-1] + away
-            near = [c for c in np.argsort(reached, kind="stable")[: 12 * num_places].tolist() if c not in taken]
-            fits = walkable[straight] and straight not in taken and reached[straight] < 3 * num_places
-            line.append(straight if fits else (near[0] if near else line[-1]))
-            taken.add(line[-1])
-        taken.difference_update(line[1:])  # queues of neighbours may share waiting cells
-        places.append(line)
+            straight = beyond(line[-1], step)
+            fits = straight is not None and straight in near and steps[straight] <= 2 * num_places
+            line.append(straight if fits else near[0] if near else user)
+            near = [c for c in near if c != line[-1]]
+        places.append(line)  # queues of neighbours may share waiting cells
     return np.array(places, np.int64).reshape(len(places), num_places)
 
 
 def start_cells(layout: Layout, num_agents: int) -> np.ndarray:
-    """Where each slot's first resident begins: i64[A], distinct cells in or near the home."""
-    homes = len(layout.home_cell)
+    """Where each slot's first resident begins: i64[A], distinct cells in or near the home.
+
+    Raises:
+        ValueError: there are more agents than cells within reach of their homes.
+    """
+    steps = [grid.distances(layout.neighbour, int(home)) for home in layout.home_cell]
     taken: set[int] = set()
     cells = []
     for agent in range(num_agents):
-        nearest = np.argsort(grid.distances(layout.neighbour, int(layout.home_cell[agent % homes])), kind="stable")
-        cell = next(int(c) for c in nearest if int(c) not in taken)
-        taken.add(cell)
-        cells.append(cell)
+        way = steps[agent % len(steps)]
+        free = [c for c in np.argsort(way, kind="stable").tolist() if c not in taken and way[c] < grid.UNREACHABLE]
+        if not free:
+            raise ValueError(
+                f"{num_agents} agents, but home {agent % len(steps) + 1} has only {agent} cells within reach"
+            )
+        taken.add(free[0])
+        cells.append(free[0])
     return np.array(cells)

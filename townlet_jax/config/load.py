@@ -9,7 +9,7 @@ from townlet_jax.config.errors import ConfigError, Path, dotted, listed, shown, 
 from townlet_jax.config.strict_yaml import MAX_BYTES, MAX_DEPTH, Document, Lines, parse, read_yaml
 from townlet_jax.config.validate import validate
 
-__all__ = ["ConfigError", "Document", "config_id", "dump", "find", "read_yaml", "resolve", "validate"]
+__all__ = ["ConfigError", "Document", "config_id", "dump", "find", "read_yaml", "resolve", "shipped", "validate"]
 
 MAX_EXTENDS = 8
 OVERRIDE_SOURCE = "--set"
@@ -62,13 +62,18 @@ def find(name: str, folder: str) -> FilePath:
         if not FilePath(name).is_file():
             raise ConfigError(f"{name}: no such file")
         return FilePath(name)
-    folders = [root / folder for root in _CONFIG_FOLDERS]
-    shipped = {file.stem: file for place in reversed(folders) for file in sorted(place.glob("*.y*ml"))}
-    if name not in shipped:
-        names = sorted(shipped)
+    files = shipped(folder)
+    if name not in files:
+        names = sorted(files)
         hint = suggestion(name, names)
         raise ConfigError(f"{name}: unknown name in {folder} (allowed: {listed(names) or 'a path'}, or *.yaml).{hint}")
-    return shipped[name]
+    return files[name]
+
+
+def shipped(folder: str) -> dict[str, FilePath]:
+    """The shipped configurations of a kind (`worlds`, `train` or `scenarios`) by name."""
+    folders = [root / folder for root in _CONFIG_FOLDERS]
+    return {file.stem: file for place in reversed(folders) for file in sorted(place.glob("*.y*ml"))}
 
 
 def _chain(path: FilePath) -> list[Document]:

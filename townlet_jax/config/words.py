@@ -91,7 +91,8 @@ def _offers(config: Any, layout: Layout) -> list[Finding]:
 
 
 def _day_span(span: Sequence[int], config: Any) -> str:
-    return f"{list(span)} is not allowed (allowed: 0 <= first < last <= {config.ticks_per_day}, the ticks of a day)"
+    last = config.ticks_per_day
+    return f"{list(span)} is not allowed (allowed: 0 <= first < last <= {last}, within the {last} ticks of a day)"
 
 
 def _money(config: Any, layout: Layout) -> list[Finding]:
@@ -119,7 +120,7 @@ def _jobs(config: Any, layout: Layout) -> list[Finding]:
         path = f"systems.employment.jobs.{i}"
         if job.name not in layout.post_job:
             wrong.append((path, f"the job {job.name!r} has no post on the map (legend entry with `post: {job.name}`)"))
-        if not 0 <= job.start < job.end < config.ticks_per_day:
+        if not 0 <= job.start < job.end <= config.ticks_per_day:
             wrong.append((f"{path}.end", _day_span((job.start, job.end), config)))
         if job.name in jobs[:i]:
             wrong.append((f"{path}.name", f"{job.name!r} is the name of a job above"))
@@ -129,8 +130,7 @@ def _jobs(config: Any, layout: Layout) -> list[Finding]:
 def _lives(config: Any, order: Sequence[System]) -> list[Finding]:
     section = config.systems.lifecycle
     wrong = []
-    if config.start.tick[1] >= config.ticks_per_day:
-        wrong.append(("start.tick", _day_span(config.start.tick, config)))
+    wrong += outside("start", {"tick": config.start.tick[1]}, 0, config.ticks_per_day - 1, ": the ticks of a day")
     if section is not None:
         wrong += unknown("systems.lifecycle.collapse", section.collapse, config.needs, "need")
         wrong += outside("systems.lifecycle.collapse", section.collapse, 0.0, 1.0, "of a full need")
@@ -142,8 +142,8 @@ def _lives(config: Any, order: Sequence[System]) -> list[Finding]:
                 ("systems.lifecycle.arrive_after", f"[{least}, {most}]: allowed are 1 <= least <= most <= 100 ticks")
             )
     if config.systems.rewards is not None:
-        terms = [t for system in order if getattr(config.systems, system.name) is not None for t in system.terms]
-        wrong += unknown("systems.rewards.weights", config.systems.rewards.weights, terms, "reward term of this world")
+        terms = [term for system in order for term in system.terms]  # a term of a system that is off counts nothing
+        wrong += unknown("systems.rewards.weights", config.systems.rewards.weights, terms, "reward term")
         wrong += outside("systems.rewards.weights", config.systems.rewards.weights, 0.0, 4.0, "")
         wrong += unknown(
             "systems.rewards.terminal", config.systems.rewards.terminal, config.systems.rewards.weights, "term"
@@ -153,6 +153,10 @@ def _lives(config: Any, order: Sequence[System]) -> list[Finding]:
 
 def _map(config: Any, layout: Layout) -> list[Finding]:
     wrong = []
+    queues = config.systems.queues
+    if queues is not None and queues.start_within <= queues.reach:
+        text = f"{queues.start_within} is not above reach {queues.reach}: one could not walk up in time"
+        wrong.append(("systems.queues.start_within", text))
     if not len(layout.home_cell):
         wrong.append(("map.rows", "no home on the map (a legend entry with `home: true`)"))
     if config.systems.lifecycle is not None and not len(layout.entry_cell):

@@ -10,7 +10,7 @@ NEED = 1 << 20  # a full need
 SHARE = 1 << 10  # the whole of a share (attendance, weights of needs)
 COIN = 1000  # mills in a coin
 MILLION = 1_000_000  # reward units in 1.0
-WEIGHT = 1 << 12  # a reward weight of 1.0
+WEIGHT = 1 << 16  # a reward weight of 1.0
 
 
 def to_need(share: float) -> int:
@@ -45,8 +45,12 @@ def to_reward(parts: jax.Array) -> jax.Array:
 
 
 def weigh(term: jax.Array, weight: jax.Array) -> jax.Array:
-    """A reward term i32[...] in [-2**20, 2**20] millionths times a weight in parts of WEIGHT, 0 to 4 (2**14)."""
-    return ((term >> 4) * weight) >> 8
+    """A reward term i32[...] in [-2**20, 2**20] millionths times a weight in parts of WEIGHT, 0 to 4 (2**18).
+
+    Exact, rounded down: the term is split at 2**10, so that each product stays below 2**28.
+    """
+    low = ((term & 1023) * weight) >> 10
+    return ((term >> 10) * weight + low) >> 6
 
 
 def to_float(parts: jax.Array, whole: int) -> jax.Array:

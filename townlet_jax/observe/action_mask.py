@@ -14,6 +14,8 @@ def action_mask(world: World, state: State) -> Array:
     """
     static, layout, agents = world.static, world.static.actions, state.agents
     A = static.num_agents
+    if not static.has("intents"):
+        return jnp.zeros((A, len(layout.names)), bool).at[:, 0].set(True)
     free = intents.may_choose(world, state)[:, None]
     moves = world.map.neighbour[agents.cell] != agents.cell[:, None]
     offers = affordances.available(world, state)

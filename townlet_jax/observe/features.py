@@ -76,10 +76,10 @@ def employment_values(world: World, state: State) -> list[Array]:
     """Work."""
     static, post = world.static, world.map.agent_post
     job, start, end = employment.roster(world)
-    time, shift = employment.time_of_day(world, state), state.slots["employment"].shift
+    time, shift = employment.time_of_day(world, state.tick), state.slots["employment"].shift
     employed = (start != end).astype(jnp.float32)
     day = jnp.float32(static.ticks_per_day)
-    until = ((start - time).astype(jnp.int32) % static.ticks_per_day).astype(jnp.float32) / day
+    until = employment.until_start(world, time).astype(jnp.float32) / day
     left = jnp.where(employment.on_duty(shift), (end - time).astype(jnp.float32) / day, 0.0)
     target = static.num_facilities * static.num_places + jnp.where(start != end, post, jnp.int16(0)).astype(jnp.int32)
     distance = world.map.distance[state.agents.cell, target]

@@ -23,7 +23,8 @@ def layers(world: World, state: State) -> Array:
     seen = (down >= 0) & (down < side) & (right >= 0) & (right < side)
     seen = seen & agents.alive[None, :] & ~jnp.eye(A, dtype=bool)
     spot = jnp.where(seen, down * side + right, side * side)
-    busy = jnp.where(state.slots["affordances"].remaining[None, :] > 0, spot, side * side)
+    runs = state.slots["affordances"].remaining > 0 if static.has("affordances") else jnp.zeros(A, bool)
+    busy = jnp.where(runs[None, :], spot, side * side)
     empty = jnp.zeros((A, side * side), jnp.uint8)
     watcher = jnp.arange(A)[:, None]
     people = [empty.at[watcher, at].set(jnp.uint8(1), mode="drop") for at in (spot, busy)]

@@ -54,12 +54,12 @@ def provision(world: World, state: State, allowed: Array) -> tuple[Array, Array]
 def due_at_work(world: World, state: State) -> Array:
     """Who should set out for work, or stay there: bool[A]."""
     static, post = world.static, world.map.agent_post
-    _, start, _ = employment.roster(world)
     target = static.num_facilities * static.num_places + jnp.where(post == NOTHING, jnp.int16(0), post).astype(
         jnp.int32
     )
     way = world.map.distance[state.agents.cell, target]
-    return employment.time_of_day(world, state) >= start - way - jnp.int16(EARLY_BIRD)
+    until = employment.until_start(world, employment.time_of_day(world, state.tick))
+    return (until <= way + jnp.int16(EARLY_BIRD)) | employment.on_duty(state.slots["employment"].shift)
 
 
 def scripted(world: World, state: State, key: Key) -> Array:

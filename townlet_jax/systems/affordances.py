@@ -12,6 +12,7 @@ from flax import struct
 from pydantic import Field
 
 from ..core import fixed, masks
+from ..core.grid import UNREACHABLE
 from ..types import NOTHING, Array, Key, Section, State, System, World
 from . import economy
 from .intents import USE, home_row
@@ -90,7 +91,7 @@ def is_open(world: World, tick: Array) -> Array:
 
 
 def can_pay(world: World, state: State, facility: Array) -> Array:
-    """Whether each agent may begin each offer at the facility given for it.
+    """Whether each agent may begin each offer in the next tick at the facility given for it.
 
     Args:
         world: the world.
@@ -98,13 +99,13 @@ def can_pay(world: World, state: State, facility: Array) -> Array:
         facility: i16[A, O].
 
     Returns:
-        bool[A, O]: the offer is made now, the stock is there, and the agent has the money and the items.
+        bool[A, O]: the offer is made in the next tick, the stock is there, and the agent has the money and the items.
     """
     params, agents = world.params["affordances"], state.agents
     stock = state.facilities.stock.at[facility].get(mode="fill", fill_value=0)
     has_items = (agents.items[:, None, :] >= params.takes).all(-1)
     affords = agents.wallet[:, None] >= economy.price(world)
-    return is_open(world, state.tick) & (stock >= params.stock) & has_items & affords
+    return is_open(world, state.tick + 1) & (stock >= params.stock) & has_items & affords
 
 
 def routes(world: World, state: State) -> tuple[Array, Array]:
@@ -114,9 +115,9 @@ def routes(world: World, state: State) -> tuple[Array, Array]:
 
 
 def available(world: World, state: State) -> Array:
-    """Whether each agent may begin each offer at the facility that it would use: bool[A, O]."""
-    facility, _ = routes(world, state)
-    return can_pay(world, state, facility) & state.agents.alive[:, None]
+    """Whether each agent may begin each offer in the next tick at the facility that it would use: bool[A, O]."""
+    facility, steps = routes(world, state)
+    return can_pay(world, state, facility) & (steps < UNREACHABLE) & state.agents.alive[:, None]
 
 
 def begin(world: World, state: State) -> tuple[State, Array]:
@@ -166,6 +167,7 @@ def refund(world: World, state: State) -> tuple[State, Array]:
     items = agents.items + jnp.where(closed[:, None], params.takes[slot.offer], jnp.int8(0))
     seller = jnp.where(closed, state.slots["queues"].facility, jnp.int16(NOTHING))
     stock = state.facilities.stock.at[seller].add(params.stock[slot.offer], mode="drop")
+    stock = jnp.minimum(stock, economy.full_stock(world))  # the truck may have come in between
     state = state.replace(
         agents=agents.replace(wallet=agents.wallet + price, items=items),
         facilities=state.facilities.replace(stock=stock),

@@ -30,7 +30,7 @@ class Job(Section):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$", description="the word for it, as in the legend's `post:`")
     start: int = Field(ge=0, description="tick of the day")
     end: int = Field(ge=1, description="tick of the day after the last of the shift")
-    wage: float = Field(ge=0, le=10, description="coins per tick at the post")
+    wage: float = Field(ge=0, le=1, description="coins per tick at the post")
     late_fine: float = Field(0.0, ge=0, le=10, description="coins, once a shift")
 
 
@@ -116,22 +116,35 @@ def at_post(world: World, state: State) -> Array:
     return state.agents.alive & (post != NOTHING) & (world.map.distance[state.agents.cell, target] <= 1)
 
 
-def time_of_day(world: World, state: State) -> Array:
-    """Ticks since midnight: i16[]."""
-    return (state.tick % world.static.ticks_per_day).astype(jnp.int16)
+def time_of_day(world: World, tick: Array) -> Array:
+    """Ticks since midnight at a tick i32[] of the episode: i16[]."""
+    return (tick % world.static.ticks_per_day).astype(jnp.int16)
 
 
 def may_work(world: World, state: State) -> Array:
-    """Who may choose to go to work now: bool[A], from `notice` ticks before the shift to its end."""
+    """Who may choose to go to work in the next tick: bool[A], from `notice` ticks before the shift to its end."""
     _, start, end = roster(world)
-    time, shift = time_of_day(world, state), state.slots["employment"].shift
-    soon = (time >= start - world.params["employment"].notice) & (time < start)
-    return state.agents.alive & (soon | ((time < end) & on_duty(shift)))
+    time = time_of_day(world, state.tick + 1)
+    until = until_start(world, time)
+    soon = (until <= world.params["employment"].notice) & (world.map.agent_post != NOTHING)
+    on_shift = (start < time) & (time < end) & on_duty(state.slots["employment"].shift)
+    return state.agents.alive & (soon | on_shift)
+
+
+def until_start(world: World, time: Array) -> Array:
+    """Ticks from a tick of the day to the next start of each agent's shift, over midnight if need be: i16[A]."""
+    _, start, _ = roster(world)
+    return ((start - time).astype(jnp.int32) % world.static.ticks_per_day).astype(jnp.int16)
 
 
 def on_duty(shift: Array) -> Array:
     """Which of the states of a shift i8[A] belong to its hours: bool[A]."""
     return (shift == ON_TIME) | (shift == LATE) | (shift == ABSENT)
+
+
+def is_present(slot: Slot) -> Array:
+    """Who is at the post in the own shift: bool[A]."""
+    return on_duty(slot.shift) & (slot.away == 0)
 
 
 def advance(params: Params, slot: Slot, time: Array, start: Array, present: Array) -> tuple[Array, Array, Array]:
@@ -150,7 +163,7 @@ def step(world: World, state: State, key: Key) -> State:
     """Clock in and out, pay and fine."""
     params, slot, agents = world.params["employment"], state.slots["employment"], state.agents
     job, start, end = roster(world)
-    time = time_of_day(world, state)
+    time = time_of_day(world, state.tick)
     works = agents.alive & (time < end) & ((time == start) | (on_duty(slot.shift) & (time > start)))
     present = at_post(world, state) & works
     shift, came, away = advance(params, slot, time, start, present)
@@ -161,11 +174,11 @@ def step(world: World, state: State, key: Key) -> State:
     pay = jnp.where(present, params.wage[job], 0)
     fine = jnp.minimum(fine, agents.wallet + pay)
 
-    ends = (time == end) & on_duty(slot.shift)
+    ends = (time == end % world.static.ticks_per_day) & on_duty(slot.shift)
     length = jnp.maximum(end - start, 1).astype(jnp.int32)
     sample = (slot.present.astype(jnp.int32) * fixed.SHARE // length).astype(jnp.int16)
     ring = jnp.concatenate([sample[:, None], slot.attended[:, :-1]], axis=1)
-    soon = (time >= start - params.notice) & (time < start)
+    soon = (until_start(world, time) <= params.notice) & (world.map.agent_post != NOTHING)
     rest = jnp.where(ends | ((slot.shift == POST) & (time >= end)), POST, jnp.where(soon, AWAIT, IDLE)).astype(jnp.int8)
     alive = agents.alive
     none = fresh(world)
@@ -186,9 +199,9 @@ def attendance(state: State) -> Array:
 
 
 def rewards(world: World, state: State):
-    """Wage = coins earned in this tick; punctuality = 1 for each tick at the post in a shift begun on time."""
+    """`wage` is the coins earned in this tick, `punctuality` 1 for each tick at the post in a shift begun on time."""
     slot = state.slots["employment"]
-    on_time = (slot.shift == ON_TIME) & (slot.pay > 0)
+    on_time = (slot.shift == ON_TIME) & is_present(slot)
     return {"wage": slot.pay * (fixed.MILLION // fixed.COIN), "punctuality": jnp.where(on_time, fixed.MILLION, 0)}
 
 
@@ -196,7 +209,7 @@ def metrics(world: World, state: State):
     """Agents at their post and agents expected there; attendance is the ratio of their sums over time."""
     slot = state.slots["employment"]
     number = lambda mask: mask.sum(dtype=jnp.int32).astype(jnp.float32)
-    return {"shift/present": number(slot.pay > 0), "shift/expected": number(on_duty(slot.shift))}
+    return {"shift/present": number(is_present(slot)), "shift/expected": number(on_duty(slot.shift))}
 
 
 SYSTEM = System(

@@ -69,7 +69,7 @@ def step(world: World, state: State, key: Key) -> State:
     goes = ghosts | auction.first(there, tries & ~stopped, order)
 
     cell = jnp.where(goes, there, here)
-    shares = meets(cell, cell, alive).any(-1)
+    shares = alive & meets(cell, cell, alive).any(-1)
     ghost = shares & (ghosts | (slot.ghost & ~goes))
     blocked = jnp.where(tries & ~goes, jnp.minimum(slot.blocked + 1, 100), 0).astype(jnp.int8)
     return state.replace(agents=agents.replace(cell=cell)).put(movement=Slot(blocked, ghost))

@@ -2,7 +2,8 @@
 
 Whoever is near a facility and wants it stands in its queue; the place is the order of arrival, and one random priority settles
 arrivals in the same tick. Place 0 holds the reservation. An agent is in one queue at most, by construction. A holder who does not
-begin within `start_within` ticks goes to the tail; who walks off, dies or wants something else loses the place.
+begin within `start_within` ticks goes to the tail, as does who is done and wants the same again; who walks off, dies or wants
+something else loses the place.
 
 reads  intent, agents, slots.affordances
 writes slots.queues
@@ -61,13 +62,14 @@ def step(world: World, state: State, key: Key) -> State:
     near = world.map.distance[agents.cell, target] <= params.reach
     waits = agents.alive & somewhere & near
 
-    stays = waits & (slot.facility == facility)
-    tail = stays & (slot.idle >= params.start_within)
+    doing = state.slots["affordances"]
+    runs = doing.remaining > 0
+    stays = waits & (slot.facility == facility) & ~doing.finished
+    tail = stays & (slot.idle >= params.start_within) & ~runs
     A = jnp.int16(static.num_agents)
     order = jnp.where(stays, slot.place.astype(jnp.int16), A + state.intent.priority.astype(jnp.int16))
     place = auction.line_up(facility, waits, jnp.where(tail, order + A + A, order))
 
-    runs = state.slots["affordances"].remaining > 0
     idles = stays & (place == 0) & (slot.place == 0) & ~runs & ~tail
     idle = jnp.where(idles, jnp.minimum(slot.idle + 1, 100), 0).astype(jnp.int8)
     return state.put(queues=Slot(jnp.where(waits, facility, jnp.int16(NOTHING)), place, idle))

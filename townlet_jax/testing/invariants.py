@@ -66,6 +66,15 @@ def intents(world: World, state: State) -> Rules:
     }
 
 
+def movement(world: World, state: State) -> Rules:
+    """Patience in bounds, and the dead haunt nobody."""
+    slot, gone = state.slots["movement"], ~state.agents.alive & ~state.terminated
+    return {
+        "patience in bounds": ((slot.blocked >= 0) & (slot.blocked <= 100)).all(),
+        "the dead are no ghosts": (~gone | ~(slot.ghost | (slot.blocked > 0))).all(),
+    }
+
+
 def queues(world: World, state: State) -> Rules:
     """The places of a queue are 0 to n - 1, each taken once; who is in no queue has place 0."""
     slot, gone = state.slots["queues"], ~state.agents.alive & ~state.terminated
@@ -143,6 +152,7 @@ def fates(world: World, state: State) -> Rules:
 
 BY_SYSTEM: Mapping[str, Callable[[World, State], Rules]] = {
     "intents": intents,
+    "movement": movement,
     "queues": queues,
     "affordances": offers,
     "economy": money,

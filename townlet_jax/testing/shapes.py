@@ -80,6 +80,8 @@ def _reports(world: World, state: Any) -> None:
             for name, leaf in jax.eval_shape(report, world, state).items():
                 if _kind(leaf).removesuffix(WEAK) != expected:
                     raise WorldError(f"{rule} types", f"{name} of {system.name}", f"{_kind(leaf)}, expected {expected}")
+                if rule == "rewards" and name not in system.terms:
+                    raise WorldError("rewards names", name, f"reported by {system.name}, but not among its `terms`")
                 if f"{rule}.{name}" in seen:
                     raise WorldError(
                         f"{rule} names", name, f"reported by {seen[f'{rule}.{name}']} and by {system.name}"

@@ -56,10 +56,11 @@ def compile_document(document: Document, order: Sequence[System] = ORDER) -> Wor
 
 def _too_small(config: Any, drawn: layout.Layout) -> list[words.Finding]:
     """More agents than cells to stand on."""
-    free = int((drawn.neighbour != drawn.neighbour[:, :1]).any(1).sum())
-    if config.num_agents <= free:
-        return []
-    return [("num_agents", f"{config.num_agents} agents, but the map has {free} cells to stand on")]
+    try:
+        layout.start_cells(drawn, config.num_agents)
+    except ValueError as error:
+        return [("num_agents", str(error))]
+    return []
 
 
 def _lines(document: Document, findings: Sequence[words.Finding]) -> list[str]:
