@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import townlet_jax
 from townlet_jax import engine
 
-NUM_ACTIONS_PER_CHUNK = 64  # ticks in one call
+TICKS = 64  # in one call, at least
 
 
 def total(tree) -> jax.Array:
@@ -50,7 +50,7 @@ def program(world, batch: int, ticks: int, observe: bool):
 
 def measure(world, batch: int, observe: bool, repeats: int) -> dict[str, float]:
     """One row of figures."""
-    ticks = max(NUM_ACTIONS_PER_CHUNK, 16384 // batch)
+    ticks = max(TICKS, 16384 // batch)
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(0)))(jnp.arange(batch, dtype=jnp.int32))
     states = jax.jit(jax.vmap(partial(engine.reset, world)))(keys)
     begun = time.perf_counter()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import weather
 
-from townlet_jax import ConfigError, engine, make, systems, testing
+from townlet_jax import ConfigError, engine, make, observe, schema, systems, testing
 from townlet_jax.policies import random
 from townlet_jax.testing.findings import differences
 
@@ -64,6 +64,18 @@ def test_nothing_else_moves(dry, wet):
     assert list(differences(metrics, {name: more_metrics[name] for name in metrics})) == []
     assert set(more_metrics) - set(metrics) == {"rain"}
     assert set(more_terms) - set(terms) == {"soaked"}
+
+
+def test_its_field_is_seen():
+    world = rainy().world
+    assert {entry.name for entry in schema(world)} - {
+        entry.name for entry in schema(make("town", **COMPACT).world)
+    } == {"rain"}
+    at = next(entry.start for entry in schema(world) if entry.name == "rain")
+    state = jax.jit(engine.reset)(world, jax.random.key(0))
+    sky = state.slots["weather"].replace(remaining=jnp.int16(15))
+    seen = jax.jit(observe)(world, state.put(weather=sky)).features
+    np.testing.assert_array_equal(seen[:, at], np.full(8, 0.25, np.float32))
 
 
 def test_its_reward_counts_where_it_has_a_weight(dry, keys):

@@ -2,12 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import pydantic
 from flax import struct
-from pydantic import Field
 
 from townlet_jax.core import fixed
 from townlet_jax.systems.intents import MOVE
-from townlet_jax.types import Array, Key, Section, State, System, World
+from townlet_jax.types import Array, Field, Key, Section, State, System, World
 
 UNIT = 1 << 16  # a chance of 1
 
@@ -15,8 +15,8 @@ UNIT = 1 << 16  # a chance of 1
 class Config(Section):
     """How often and how hard it rains."""
 
-    chance: float = Field(0.02, ge=0, le=1, description="chance in a tick that rain begins")
-    ticks: int = Field(60, ge=1, le=10_000, description="how long it lasts")
+    chance: float = pydantic.Field(0.02, ge=0, le=1, description="chance in a tick that rain begins")
+    ticks: int = pydantic.Field(60, ge=1, le=10_000, description="how long it lasts")
 
 
 class Params(struct.PyTreeNode):
@@ -58,6 +58,17 @@ def rewards(world: World, state: State):
     return {"soaked": jnp.where(state.slots["weather"].wet > 0, jnp.int32(-fixed.MILLION), jnp.int32(0))}
 
 
+def fields(world: World) -> list[Field]:
+    """What it adds to the feature vector."""
+    return [Field("rain", 1, "ticks of rain to come / 60, at most 1", 0, 1)]
+
+
+def features(world: World, state: State) -> list[Array]:
+    """One array a field: f32[A]."""
+    share = jnp.minimum(fixed.to_float(state.slots["weather"].remaining, 60), 1.0)
+    return [jnp.broadcast_to(share, (world.static.num_agents,))]
+
+
 def metrics(world: World, state: State):
     """Whether it rains."""
     return {"rain": (state.slots["weather"].remaining > 0).astype(jnp.float32)}
@@ -74,4 +85,6 @@ SYSTEM = System(
     writes=("slots.weather",),
     requires=("intents",),
     terms=("soaked",),
+    fields=fields,
+    features=features,
 )

@@ -62,7 +62,8 @@ def reset(world: World, key: Key) -> State:
     slots = {system.name: system.init(world, stream(key, system.name)) for system in static.systems}
     if "lifecycle" in slots:
         slots["lifecycle"] = slots["lifecycle"].replace(ends=slots["lifecycle"].ends + tick)
-    return state.put(**{name: slot for name, slot in slots.items() if jax.tree.leaves(slot)})
+    state = state.put(**{name: slot for name, slot in slots.items() if jax.tree.leaves(slot)})
+    return jax.tree.map(jnp.copy, state)  # no two leaves share a buffer, so that the state can be donated
 
 
 def step(world: World, state: State, actions: Array, key: Key) -> State:

@@ -145,9 +145,6 @@ def test_jitted_state_can_be_donated(world):
     assert digest(jax.jit(engine.reset)(world, key)) == digest(jax.jit(engine.reset)(world, key))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="engine.reset without jit hands out one array as several leaves; copy them there"
-)
 def test_eager_state_can_be_donated(world):
     key = machine.keys(1)[0]
     state = engine.reset(world, key)

@@ -197,7 +197,7 @@ def step(world: World, state: State, key: Key) -> State:
 
 def rewards(world: World, state: State):
     """Completed = 1 in the tick in which an offer is done to its end."""
-    return {"completed": jnp.where(state.slots["affordances"].completed, fixed.MILLION, 0)}
+    return {"completed": jnp.where(state.slots["affordances"].completed, jnp.int32(fixed.MILLION), 0)}
 
 
 def metrics(world: World, state: State):

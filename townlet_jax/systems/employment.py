@@ -202,7 +202,10 @@ def rewards(world: World, state: State):
     """`wage` is the coins earned in this tick, `punctuality` 1 for each tick at the post in a shift begun on time."""
     slot = state.slots["employment"]
     on_time = (slot.shift == ON_TIME) & is_present(slot)
-    return {"wage": slot.pay * (fixed.MILLION // fixed.COIN), "punctuality": jnp.where(on_time, fixed.MILLION, 0)}
+    return {
+        "wage": slot.pay * (fixed.MILLION // fixed.COIN),
+        "punctuality": jnp.where(on_time, jnp.int32(fixed.MILLION), 0),
+    }
 
 
 def metrics(world: World, state: State):

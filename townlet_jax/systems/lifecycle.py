@@ -145,8 +145,8 @@ def guarded(world: World, state: State) -> Array:
 def rewards(world: World, state: State):
     """Survival = 1 for each tick alive; terminal = -1 in the tick of an exit."""
     return {
-        "survival": jnp.where(state.agents.alive, fixed.MILLION, 0),
-        "terminal": jnp.where(state.terminated, -fixed.MILLION, 0),
+        "survival": jnp.where(state.agents.alive, jnp.int32(fixed.MILLION), 0),
+        "terminal": jnp.where(state.terminated, jnp.int32(-fixed.MILLION), 0),
     }
 
 
