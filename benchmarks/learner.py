@@ -15,7 +15,7 @@ import jax
 
 from townlet_jax.worlds import compile_document, read
 from train.config import load_config
-from train.ppo import make_train
+from train.learner import make_train
 
 
 def main() -> None:

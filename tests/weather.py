@@ -7,7 +7,7 @@ from flax import struct
 
 from townlet_jax.core import fixed
 from townlet_jax.systems.intents import MOVE
-from townlet_jax.types import Array, Field, Key, Section, State, System, World
+from townlet_jax.types import Array, Feature, Key, Section, State, System, World
 
 UNIT = 1 << 16  # a chance of 1
 
@@ -58,9 +58,9 @@ def rewards(world: World, state: State):
     return {"soaked": jnp.where(state.slots["weather"].wet > 0, jnp.int32(-fixed.MILLION), jnp.int32(0))}
 
 
-def fields(world: World) -> list[Field]:
+def fields(world: World) -> list[Feature]:
     """What it adds to the feature vector."""
-    return [Field("rain", 1, "ticks of rain to come / 60, at most 1", 0, 1)]
+    return [Feature("rain", 1, "ticks of rain to come / 60, at most 1", 0, 1)]
 
 
 def features(world: World, state: State) -> list[Array]:

@@ -167,7 +167,7 @@ class TimeStep(struct.PyTreeNode):
     mask: Array  # bool[A] the slot holds a living person, or one whose life has just ended
 
 
-class Field(NamedTuple):
+class Feature(NamedTuple):
     """A run of neighbouring features with one meaning."""
 
     name: str
@@ -198,7 +198,7 @@ class System(NamedTuple):
     writes: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     terms: tuple[str, ...] = ()
-    fields: Callable[[World], list[Field]] = lambda world: []
+    fields: Callable[[World], list[Feature]] = lambda world: []
     features: Callable[[World, State], list[Array]] = lambda world, state: []
 
 

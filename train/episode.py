@@ -16,8 +16,8 @@ from townlet_jax.systems.intents import WAIT_ACTION
 from townlet_jax.types import Key, State, World
 
 from . import runs
+from .learner import policy_of
 from .logging import RunError
-from .ppo import policy_of
 
 REPLAY = "replay.npz"
 PICTURE = "episode.gif"

@@ -28,8 +28,8 @@ from townlet_jax.types import Key, State, World
 
 from . import runs
 from .cli import command
+from .learner import policy_of
 from .logging import RunError
-from .ppo import policy_of
 from .statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
 
 HELD_OUT = "evaluation"  # the stream of keys that no training run draws from

@@ -1,180 +1,143 @@
-"""PPO on a town: one jit around simulation and learning.
+"""One PPO run from the command line: begin or resume, learn, log, save, and show what was learned.
 
     python -m train.ppo --config ppo_town [--set learning_rate=1e-3] [--world-set num_agents=6] [--resume runs/NAME]
 
-The program reads from top to bottom: `update` collects a rollout, estimates advantages, and improves the networks.
+The learner itself is `train/learner.py`.
 """
 
-from functools import partial
-from typing import Any
+import argparse
+import sys
+import time
+from pathlib import Path
 
 import jax
-import jax.numpy as jnp
-import optax
 
-from townlet_jax.observe import observe as see
-from townlet_jax.observe import schema
-from townlet_jax.types import World
+from townlet_jax.config.load import dump
+from townlet_jax.telemetry import kpis
 
-from .advantages import gae
-from .config import TrainConfig
-from .distributions import MaskedCategorical
-from .losses import ppo_loss
-from .networks import ActorCritic
-from .rollout import advance, autoreset, fresh_towns, observe, stagger, town_keys
-from .types import Array, Hyper, Runner, Train, Transition
+from . import runs
+from .checkpoint import latest, rewind, save
+from .cli import Stop, command
+from .config import load_config
+from .episode import show
+from .logging import Run, RunError, open_run, plot_curve
+from .progress import Progress
+from .types import Array, Runner
 
-
-def may_take(world: World, actions: str) -> Array:
-    """The actions that the policy may take at all: bool[num_actions]; `options` leaves out moves and bare uses."""
-    layout = world.static.actions
-    index = jnp.arange(len(layout.names))
-    return (index == 0) | (index >= layout.options) if actions == "options" else index >= 0
+DEFAULT = "ppo_town"
 
 
-def network_of(world: World, config: TrainConfig) -> ActorCritic:
-    """The network of a run."""
-    layout = world.static.actions
-    feature = next(entry.start for entry in schema(world) if entry.name == "option")
-    options = (feature, layout.options, layout.num_options)
-    return ActorCritic(len(layout.names), config.hidden, config.conv, options, config.persistence)
+def parser() -> argparse.ArgumentParser:
+    """The options of `python -m train.ppo`."""
+    options = argparse.ArgumentParser("python -m train.ppo", description="Train PPO on a town.")
+    options.add_argument("--config", help="a shipped training configuration, or a YAML file; the default is ppo_town")
+    options.add_argument("--set", action="append", default=[], metavar="A=1", help="change the configuration")
+    options.add_argument("--world-set", action="append", default=[], metavar="A.B=1", help="change the world")
+    options.add_argument("--name", help="run folder below --runs; the default is the configuration's name")
+    options.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made")
+    options.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    options.add_argument(
+        "--print-config", action="store_true", help="print configuration and world, resolved, and stop"
+    )
+    options.add_argument("--no-pictures", action="store_true", help="write no curve.png and no episode.gif")
+    return options
 
 
-def hyper_of(config: TrainConfig) -> Hyper:
-    """The float hyper-parameters of a configuration, as arrays."""
-    return Hyper(**{name: jnp.float32(getattr(config, name)) for name in Hyper.__dataclass_fields__})
+def begin(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
+    """A run at its start: its folder is made now."""
+    config, document = load_config(options.config or DEFAULT, tuple(options.set))
+    folder = options.runs / (options.name or config.name)
+    run = runs.new(folder, config, document, tuple(options.world_set))
+    config_text, world_text = runs.texts(run)
+    log = open_run(folder, config_text)
+    try:
+        (folder / runs.WORLD).write_text(world_text)
+        runs.checkpoints(run)
+    except OSError as error:
+        raise RunError(f"cannot write into {folder}: {error.strerror}") from None
+    return run, log, jax.jit(run.train.init)(jax.random.key(config.seed))
 
 
-def make_train(world: World, config: TrainConfig) -> Train:
-    """The training program of a world.
-
-    Args:
-        world: compiled; its tables become constants of the program.
-        config: sizes are compiled in, floats go into `Runner.hyper`.
-
-    Returns:
-        `init(key) -> Runner` and `update(runner) -> (Runner, metrics {name: f32[]})`, both pure: jit, vmap or shard them.
-    """
-    network, allowed = network_of(world, config), may_take(world, config.actions)
-    ticks, num_agents = config.ticks_per_decision, world.static.num_agents
-    steps_per_update = config.num_steps * config.num_envs * num_agents
-    num_updates = max(1, config.total_timesteps // steps_per_update)
-    adam = optax.scale_by_adam(eps=1e-5)
-    discount_of = lambda hyper: hyper.gamma**ticks
-
-    def init(key: Array) -> Runner:
-        """A fresh learner in fresh towns."""
-        towns, pool, weights, run = jax.random.split(key, 4)
-        states = stagger(fresh_towns(world, towns, config.num_envs), ticks)
-        seen = jax.tree.map(lambda x: x[:1], observe(world, states).observation)
-        params = network.init(weights, seen)
-        return Runner(
-            params=params,
-            opt_state=adam.init(params),
-            hyper=hyper_of(config),
-            states=states,
-            pool=fresh_towns(world, pool, config.reset_pool),
-            episode=jnp.zeros(config.num_envs, jnp.int32),
-            key=run,
-            update=jnp.int32(0),
-        )
-
-    def decide(runner: Runner, key: Array) -> tuple[Runner, tuple[Transition, dict[str, Array]]]:
-        """Everybody decides once, the towns run on, finished ones are replaced."""
-        seen = observe(world, runner.states).observation
-        logits, value = network.apply(runner.params, seen)
-        mask = seen.action_mask & allowed
-        policy = MaskedCategorical(logits, mask)
-        action = policy.sample(seed=key)
-        keys = town_keys(runner.key, runner.episode)
-        alive = runner.states.agents.alive
-        states, (reward, terminated, means) = advance(world, runner.states, action, keys, ticks, runner.hyper.gamma)
-
-        cut = states.truncated
-        last_value = lambda states: network.apply(runner.params, observe(world, states).observation)[1]
-        final_value = jax.lax.cond(cut.any(), last_value, lambda states: jnp.zeros_like(value), states)
-        states, episode = autoreset(states, runner.pool, runner.episode)
-        transition = Transition(
-            observation=seen.replace(action_mask=mask),
-            action=action,
-            log_prob=policy.log_prob(action),
-            value=value,
-            reward=reward * config.reward_scale,
-            terminated=terminated,
-            truncated=jnp.broadcast_to(cut[:, None], alive.shape),
-            final_value=final_value,
-            alive=alive,
-            acts=alive & (mask.sum(-1, dtype=jnp.int32) > 1),
-        )
-        return runner.replace(states=states, episode=episode), (transition, means)
-
-    def improve(runner: Runner, batch: Any) -> tuple[Runner, dict[str, Array]]:
-        """One gradient step on one minibatch [b, T, A, ...]."""
-        transition, advantage, target = batch
-
-        def loss(params):
-            logits, value = network.apply(params, transition.observation)
-            mask = transition.observation.action_mask
-            return ppo_loss(logits, value, transition, advantage, target, mask, runner.hyper)
-
-        (total, parts), gradient = jax.value_and_grad(loss, has_aux=True)(runner.params)
-        norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
-        scale = jnp.minimum(1.0, runner.hyper.max_grad_norm / (norm + 1e-6))
-        gradient = jax.tree.map(lambda g: g * scale, gradient)
-        change, opt_state = adam.update(gradient, runner.opt_state)
-        left = 1.0 - runner.update.astype(jnp.float32) / num_updates if config.anneal_lr else 1.0
-        rate = -runner.hyper.learning_rate * left
-        params = optax.apply_updates(runner.params, jax.tree.map(lambda c: c * rate, change))
-        parts = {**parts, "loss": total, "grad_norm": norm}
-        return runner.replace(params=params, opt_state=opt_state), parts
-
-    def epoch(data: Any, runner: Runner, key: Array) -> tuple[Runner, dict[str, Array]]:
-        """One pass over the rollout, towns shuffled."""
-        order = jax.random.permutation(key, config.num_envs)
-        size = config.num_envs // config.num_minibatches
-        split = lambda x: x[order].reshape(config.num_minibatches, size, *x.shape[1:])
-        return jax.lax.scan(improve, runner, jax.tree.map(split, data))
-
-    def update(runner: Runner) -> tuple[Runner, dict[str, Array]]:
-        """Collect a rollout and learn from it."""
-        collecting, shuffling = jax.random.split(jax.random.fold_in(runner.key, runner.update))
-        runner, (rollout, means) = jax.lax.scan(decide, runner, jax.random.split(collecting, config.num_steps))
-        last_value = network.apply(runner.params, observe(world, runner.states).observation)[1]
-        advantage, target = gae(
-            rollout.reward,
-            rollout.value,
-            last_value,
-            rollout.terminated,
-            rollout.truncated,
-            rollout.final_value,
-            discount_of(runner.hyper),
-            runner.hyper.gae_lambda,
-        )
-        data = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (rollout, advantage, target))  # towns first
-        runner, parts = jax.lax.scan(partial(epoch, data), runner, jax.random.split(shuffling, config.update_epochs))
-        spread = jnp.where(rollout.alive, (target - rollout.value) ** 2, 0.0).sum() / jnp.maximum(
-            rollout.alive.sum(), 1
-        )
-        metrics = {**jax.tree.map(jnp.mean, means), **jax.tree.map(jnp.mean, parts), "value_error": spread}
-        return runner.replace(update=runner.update + 1), metrics
-
-    return Train(init, update, num_updates, steps_per_update)
+def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
+    """A run at its newest sound checkpoint, or at its start if it has none; what was logged after it is dropped."""
+    for flag in ("config", "set", "world_set", "name"):
+        if getattr(options, flag):
+            raise RunError(f"--resume goes on with the run as it is: --{flag.replace('_', '-')} cannot change it")
+    run = runs.existing(options.resume)
+    store = runs.checkpoints(run)
+    log = open_run(run.folder, runs.texts(run)[0], resume=True)
+    if latest(store) is None:
+        rewind(store, -1)
+        log.truncate_after(0)
+        return run, log, jax.jit(run.train.init)(jax.random.key(run.config.seed))
+    runner, manifest = runs.load_runner(run)
+    rewind(store, manifest.step)
+    log.truncate_after(manifest.step)
+    return run, log, runner
 
 
-def policy_of(world: World, config: TrainConfig, params: Any, greedy: bool = False) -> Any:
-    """A learned policy as (world, state, key) -> actions i32[A], to be called every `ticks_per_decision` ticks."""
-    network, allowed = network_of(world, config), may_take(world, config.actions)
+def row_of(run: runs.Setup, update: int, metrics: dict[str, Array], seconds: float) -> dict[str, float]:
+    """The numbers of one update, by name; the rates come last, since they are the only ones that differ between equal runs."""
+    means = {name: float(value) for name, value in metrics.items()}
+    decisions = update * run.train.steps_per_update
+    return {
+        "update": update,
+        "agent_decisions": decisions,
+        "agent_steps": decisions * run.config.ticks_per_decision,
+        **kpis(run.world, means),
+        "decisions_per_second": run.train.steps_per_update / seconds,
+        "steps_per_second": run.train.steps_per_update * run.config.ticks_per_decision / seconds,
+    }
 
-    def policy(world, state, key):
-        seen = see(world, state)
-        chances = MaskedCategorical(network.apply(params, seen)[0], seen.action_mask & allowed)
-        return chances.mode() if greedy else chances.sample(seed=key)
 
-    return policy
+def learn(run: runs.Setup, log: Run, runner: Runner) -> tuple[Runner, str]:
+    """Update until the run is complete or somebody asks to stop. Returns the runner, and the name of the signal if any."""
+    store, total = runs.checkpoints(run), run.train.num_updates
+    done = int(runner.update)
+    with Stop() as stop, Progress() as progress:
+        progress.phase(f"compiling on {jax.devices()[0].platform}")
+        update = jax.jit(run.train.update, donate_argnums=0).lower(runner).compile()
+        while done < total and not stop.asked:
+            begun = time.perf_counter()
+            runner, metrics = update(runner)
+            metrics, done = jax.device_get(metrics), done + 1
+            row = row_of(run, done, metrics, time.perf_counter() - begun)
+            log.log(row)
+            progress.update(done, total, row)
+            if done % run.config.checkpoint_every == 0 or done == total or stop.asked:
+                save(store, done, runner, runs.identity(run))
+        return runner, stop.asked
+
+
+def pictures(run: runs.Setup, runner: Runner) -> None:
+    """Draw the curve and an episode; without the packages for it, say so: the run itself is complete."""
+    try:
+        print(f"curve    {plot_curve(run.folder)}")
+        print(f"picture  {show(run, runner.params, run.folder)}")
+    except RunError as error:
+        print(f"no picture: {error}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run `python -m train.ppo`."""
+    options = parser().parse_args()
+    if options.print_config:
+        config, document = load_config(options.config or DEFAULT, tuple(options.set))
+        run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+        print(dump(document.tree) + "---\n# the world\n" + runs.texts(run)[1], end="")
+        return
+    run, log, runner = resume(options) if options.resume else begin(options)
+    begun = time.perf_counter()
+    runner, asked = learn(run, log, runner)
+    done, total = int(runner.update), run.train.num_updates
+    print(f"{run.folder}: {done} of {total} updates, {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+    if asked:
+        print(f"stopped by {asked}; go on with: python -m train.ppo --resume {run.folder}")
+        return
+    if not options.no_pictures:
+        pictures(run, runner)
+    print(f"evaluate python -m train.evaluate --run {run.folder}\nreplay   python -m train.replay --run {run.folder}")
 
 
 if __name__ == "__main__":
-    from .cli import command
-    from .session import main
-
     command(main)

@@ -13,9 +13,9 @@ from townlet_jax.worlds import compile_document, read
 
 from .checkpoint import CheckpointError, Store, open_store, restore
 from .config import TrainConfig
+from .learner import make_train
 from .logging import CONFIG, RunError
 from .manifest import Manifest
-from .ppo import make_train
 from .types import Runner, Train
 
 WORLD = "world.yaml"

@@ -11,13 +11,13 @@ import jax
 import pytest
 import yaml
 
-from train import evaluate, replay, session
+from train import evaluate, ppo, replay
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
 IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PARSERS = {"train.ppo": session.parser, "train.evaluate": evaluate.parser, "train.replay": replay.parser}
+PARSERS = {"train.ppo": ppo.parser, "train.evaluate": evaluate.parser, "train.replay": replay.parser}
 FOLDERS = ("townlet_jax", "train", "configs", "docs", "tests", "benchmarks", "notebooks", ".ci")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_runs import run_command
 
-from train import session
+from train import ppo
 
 TRAIN = "name: x\nworld: {world}\n"
 WORLDS = {  # what is written below `extends:` of the shipped town, and words that the error must hold
@@ -56,7 +56,7 @@ TRAINS = {
 def refused(folder: Path, capsys, train: str) -> str:
     """The error of a command that must fail."""
     (folder / "train.yaml").write_text(train)
-    assert run_command(session.main, "--config", folder / "train.yaml", "--runs", folder / "runs") == 2
+    assert run_command(ppo.main, "--config", folder / "train.yaml", "--runs", folder / "runs") == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ") and "Traceback" not in captured.err and captured.out == ""
     assert not (folder / "runs").exists(), "a refused run left a folder"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tiny_runs import TINY, run_command, tiny_words
 
-from train import episode, evaluate, replay, runs, session
+from train import episode, evaluate, ppo, replay, runs
 from train.logging import read_rows
 
 RATES = ("decisions_per_second", "steps_per_second")
@@ -56,7 +56,7 @@ def test_resume_equals_an_uninterrupted_run(tiny_run, tmp_path):
     assert (tmp_path / "cut" / "checkpoints" / str(done) / "MANIFEST.json").is_file()
     if done < 6:
         assert "SIGTERM" in out
-    assert run_command(session.main, "--resume", tmp_path / "cut", "--no-pictures") == 0
+    assert run_command(ppo.main, "--resume", tmp_path / "cut", "--no-pictures") == 0
     ours, _ = runs.load_runner(runs.existing(tmp_path / "cut"))
     whole, _ = runs.load_runner(runs.existing(tiny_run))
     assert int(ours.update) == 6 and same(ours, whole)
@@ -71,14 +71,14 @@ def test_resume_drops_what_was_logged_after_the_checkpoint(tiny_run, tmp_path):
     shutil.copytree(tiny_run, folder)
     victim = max((p for p in (folder / "checkpoints" / "6").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
-    assert run_command(session.main, "--resume", folder, "--no-pictures") == 0
+    assert run_command(ppo.main, "--resume", folder, "--no-pictures") == 0
     assert without_rates(folder) == without_rates(tiny_run)
     again, _ = runs.load_runner(runs.existing(folder))
     assert same(again, runs.load_runner(runs.existing(tiny_run))[0])
 
 
 def test_a_run_is_not_overwritten(tiny_run, capsys):
-    assert run_command(session.main, *tiny_words(tiny_run.parent, "tiny")) == 2
+    assert run_command(ppo.main, *tiny_words(tiny_run.parent, "tiny")) == 2
     assert "--resume" in capsys.readouterr().err
 
 
@@ -89,11 +89,11 @@ def test_a_checkpoint_of_another_configuration_is_refused(tiny_run, tmp_path, ca
     shutil.copytree(tiny_run, folder)
     text = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(text.replace("gamma: 0.9995", "gamma: 0.9"))
-    assert run_command(session.main, "--resume", folder, "--no-pictures") == 2
+    assert run_command(ppo.main, "--resume", folder, "--no-pictures") == 2
     error = capsys.readouterr().err
     assert "gamma was 0.9995, is 0.9" in error and "Traceback" not in error
     (folder / "config.yaml").write_text(text.replace("hidden: [16]", "hidden: [24]"))
-    assert run_command(session.main, "--resume", folder, "--no-pictures") == 2
+    assert run_command(ppo.main, "--resume", folder, "--no-pictures") == 2
     assert "kernel" in capsys.readouterr().err
     assert (folder / "checkpoints" / "6" / "MANIFEST.json").is_file(), "nothing may be lost"
 
@@ -109,16 +109,16 @@ def test_a_run_whose_checkpoints_are_all_damaged_says_so(tiny_run, tmp_path, cap
     assert "verifies" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("main", [session.main, evaluate.main, replay.main])
+@pytest.mark.parametrize("main", [ppo.main, evaluate.main, replay.main])
 def test_no_run_no_traceback(main, tmp_path, capsys):
-    flag = "--resume" if main is session.main else "--run"
+    flag = "--resume" if main is ppo.main else "--run"
     assert run_command(main, flag, tmp_path / "none") == 2
     assert "holds no run" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert run_command(session.main, *tiny_words(tmp_path / "file", "x")) == 2
+    assert run_command(ppo.main, *tiny_words(tmp_path / "file", "x")) == 2
     error = capsys.readouterr().err
     assert error.startswith("error:") and "file" in error and "Traceback" not in error
 
@@ -201,7 +201,7 @@ def test_replay_refuses(tiny_run, words, capsys):
 
 
 def test_print_config_reads_back(capsys, tmp_path):
-    assert run_command(session.main, "--print-config", *(w for s in TINY for w in ("--set", s))) == 0
+    assert run_command(ppo.main, "--print-config", *(w for s in TINY for w in ("--set", s))) == 0
     train_text, world_text = capsys.readouterr().out.split("---\n# the world\n")
     (tmp_path / "train.yaml").write_text(train_text)
     (tmp_path / "world.yaml").write_text(world_text)

@@ -8,7 +8,7 @@ from ..core import fixed
 from ..core.grid import DIRECTIONS
 from ..systems import affordances, employment
 from ..systems.intents import MOVE
-from ..types import Array, Field, State, World
+from ..types import Array, Feature, State, World
 
 FAR = 64.0  # steps that count as far away
 
@@ -23,9 +23,9 @@ def one_hot(index: Array, size: int) -> Array:
     return (index[:, None] == jnp.arange(size, dtype=index.dtype)).astype(jnp.float32)
 
 
-def needs_fields(world: World) -> list[Field]:
+def needs_fields(world: World) -> list[Feature]:
     """Needs."""
-    return [Field("need", len(world.static.names.needs), "share, 1 is satisfied", 0, 1, world.static.names.needs)]
+    return [Feature("need", len(world.static.names.needs), "share, 1 is satisfied", 0, 1, world.static.names.needs)]
 
 
 def needs_values(world: World, state: State) -> list[Array]:
@@ -33,14 +33,14 @@ def needs_values(world: World, state: State) -> list[Array]:
     return [fixed.to_float(state.agents.needs, fixed.NEED)]
 
 
-def economy_fields(world: World) -> list[Field]:
+def economy_fields(world: World) -> list[Feature]:
     """Money and time."""
     items = world.static.names.items
     return [
-        Field("wallet", 1, "w / (w + 5 coins)", 0, 1),
-        Field("item", len(items), "carried / 8, at most 1", 0, 1, items),
-        Field("rent_unpaid", 1, "days / 4, at most 1", 0, 1),
-        Field("time", 2, "2 pi x tick of the day / ticks a day", -1, 1, ("sin", "cos")),
+        Feature("wallet", 1, "w / (w + 5 coins)", 0, 1),
+        Feature("item", len(items), "carried / 8, at most 1", 0, 1, items),
+        Feature("rent_unpaid", 1, "days / 4, at most 1", 0, 1),
+        Feature("time", 2, "2 pi x tick of the day / ticks a day", -1, 1, ("sin", "cos")),
     ]
 
 
@@ -58,17 +58,17 @@ def economy_values(world: World, state: State) -> list[Array]:
     ]
 
 
-def employment_fields(world: World) -> list[Field]:
+def employment_fields(world: World) -> list[Feature]:
     """Work."""
     return [
-        Field("job", len(world.static.names.jobs), "one-hot", 0, 1, world.static.names.jobs),
-        Field("may_work", 1, "0 or 1", 0, 1),
-        Field("shift", len(employment.STATES), "one-hot", 0, 1, employment.STATES),
-        Field("until_shift", 1, "ticks to the next start / ticks a day", 0, 1),
-        Field("shift_left", 1, "ticks to the end / ticks a day, 0 outside", 0, 1),
-        Field("attendance", 1, "share of the last shifts", 0, 1),
-        Field("at_post", 1, "0 or 1", 0, 1),
-        Field("post_distance", 1, "steps / 64, at most 1", 0, 1),
+        Feature("job", len(world.static.names.jobs), "one-hot", 0, 1, world.static.names.jobs),
+        Feature("may_work", 1, "0 or 1", 0, 1),
+        Feature("shift", len(employment.STATES), "one-hot", 0, 1, employment.STATES),
+        Feature("until_shift", 1, "ticks to the next start / ticks a day", 0, 1),
+        Feature("shift_left", 1, "ticks to the end / ticks a day, 0 outside", 0, 1),
+        Feature("attendance", 1, "share of the last shifts", 0, 1),
+        Feature("at_post", 1, "0 or 1", 0, 1),
+        Feature("post_distance", 1, "steps / 64, at most 1", 0, 1),
     ]
 
 
@@ -95,14 +95,14 @@ def employment_values(world: World, state: State) -> list[Array]:
     ]
 
 
-def offers_fields(world: World) -> list[Field]:
+def offers_fields(world: World) -> list[Feature]:
     """Offers."""
     offers = world.static.names.offers
     return [
-        Field("can", len(offers), "0 or 1: one could begin it now", 0, 1, offers),
-        Field("distance", len(offers), "steps / 64, at most 1", 0, 1, offers),
-        Field("queue", len(offers), "others in the queue / 4, at most 1", 0, 1, offers),
-        Field("busy", 1, "ticks left / 60, at most 1", 0, 1),
+        Feature("can", len(offers), "0 or 1: one could begin it now", 0, 1, offers),
+        Feature("distance", len(offers), "steps / 64, at most 1", 0, 1, offers),
+        Feature("queue", len(offers), "others in the queue / 4, at most 1", 0, 1, offers),
+        Feature("busy", 1, "ticks left / 60, at most 1", 0, 1),
     ]
 
 
@@ -120,13 +120,13 @@ def offers_values(world: World, state: State) -> list[Array]:
     ]
 
 
-def options_fields(world: World) -> list[Field]:
+def options_fields(world: World) -> list[Feature]:
     """What one is doing."""
     layout = world.static.actions
     return [
-        Field("option", layout.num_options, "one-hot, zeros if none", 0, 1, layout.names[layout.options :]),
-        Field("commit", 1, "ticks / 120, that the choice still binds", 0, 1),
-        Field("heading", 4, "one-hot, zeros if one stands", 0, 1, DIRECTIONS),
+        Feature("option", layout.num_options, "one-hot, zeros if none", 0, 1, layout.names[layout.options :]),
+        Feature("commit", 1, "ticks / 120, that the choice still binds", 0, 1),
+        Feature("heading", 4, "one-hot, zeros if one stands", 0, 1, DIRECTIONS),
     ]
 
 
@@ -137,13 +137,13 @@ def options_values(world: World, state: State) -> list[Array]:
     return [one_hot(slot.option, world.static.actions.num_options), share(slot.commit, 120.0), one_hot(heading, 4)]
 
 
-def crowd_fields(world: World) -> list[Field]:
+def crowd_fields(world: World) -> list[Feature]:
     """Others around."""
     return [
-        Field("blocked", 1, "0 or 1: the last step failed", 0, 1),
-        Field("queue_place", 1, "place / 4, at most 1", 0, 1),
-        Field("in_queue", 1, "0 or 1", 0, 1),
-        Field("neighbours", 1, "share of the others within 5 cells", 0, 1),
+        Feature("blocked", 1, "0 or 1: the last step failed", 0, 1),
+        Feature("queue_place", 1, "place / 4, at most 1", 0, 1),
+        Feature("in_queue", 1, "0 or 1", 0, 1),
+        Feature("neighbours", 1, "share of the others within 5 cells", 0, 1),
     ]
 
 
@@ -162,9 +162,9 @@ def crowd_values(world: World, state: State) -> list[Array]:
     ]
 
 
-def fate_fields(world: World) -> list[Field]:
+def fate_fields(world: World) -> list[Feature]:
     """Danger."""
-    return [Field("critical", 1, "ticks with a critical need / 30, at most 1", 0, 1)]
+    return [Feature("critical", 1, "ticks with a critical need / 30, at most 1", 0, 1)]
 
 
 def fate_values(world: World, state: State) -> list[Array]:
@@ -172,7 +172,7 @@ def fate_values(world: World, state: State) -> list[Array]:
     return [share(state.slots["lifecycle"].critical, 30.0)]
 
 
-GROUPS: dict[str, tuple[Callable[[World], list[Field]], Callable[[World, State], list[Array]]]] = {
+GROUPS: dict[str, tuple[Callable[[World], list[Feature]], Callable[[World, State], list[Array]]]] = {
     "needs": (needs_fields, needs_values),
     "economy": (economy_fields, economy_values),
     "employment": (employment_fields, employment_values),
@@ -183,7 +183,7 @@ GROUPS: dict[str, tuple[Callable[[World], list[Field]], Callable[[World, State],
 }  # by system; another system brings its own, see `System.fields`
 
 
-def fields(world: World) -> list[Field]:
+def fields(world: World) -> list[Feature]:
     """All fields of a world, in the order of its systems."""
     groups = [GROUPS.get(system.name, (system.fields, system.features)) for system in world.static.systems]
     return [field for fields_of, _ in groups for field in fields_of(world)]

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ..types import Field
+from ..types import Feature
 
 
 class Entry(NamedTuple):
@@ -17,7 +17,7 @@ class Entry(NamedTuple):
     entries: tuple[str, ...]
 
 
-def place(fields: list[Field]) -> tuple[Entry, ...]:
+def place(fields: list[Feature]) -> tuple[Entry, ...]:
     """Lay the fields one behind the other."""
     entries, start = [], 0
     for field in fields:

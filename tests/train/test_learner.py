@@ -11,7 +11,7 @@ from townlet_jax.telemetry import kpis
 from townlet_jax.worlds import compile_document, read
 from train.config import load_config
 from train.distributions import MaskedCategorical
-from train.ppo import hyper_of, make_train, may_take, network_of, policy_of
+from train.learner import hyper_of, make_train, may_take, network_of, policy_of
 from train.rollout import observe
 
 
@@ -109,14 +109,14 @@ def test_hybrid_observations_train_as_well():
 
 
 def test_it_learns():
-    """64 towns, 25 updates (0.4 M decisions): the return of the last five beats that of the first five by 10 a day."""
-    sizes = ("num_envs=64", "num_steps=32", "num_minibatches=4", "total_timesteps=1638400", "learning_rate=1e-3")
+    """64 towns, 50 updates (0.8 M decisions): above 8 a day in the end. Random citizens make -24, scripted ones 21."""
+    sizes = ("num_envs=64", "num_steps=32", "num_minibatches=4", "total_timesteps=819200", "learning_rate=1e-3")
     config, _ = load_config("ppo_town", sizes)
     world = compile_document(read(config.world, config.world_set))
     train = make_train(world, config)
     update = jax.jit(train.update, donate_argnums=0)
     runner, returns = jax.jit(train.init)(jax.random.key(0)), []
-    for _ in range(25):
+    for _ in range(train.num_updates):
         runner, metrics = update(runner)
         returns.append(kpis(world, metrics)["return_per_day"])
-    assert np.mean(returns[-5:]) > np.mean(returns[:5]) + 10
+    assert len(returns) == 50 and np.mean(returns[-5:]) > 8 > np.mean(returns[5:10])
