@@ -20,6 +20,8 @@ def command(main: Callable[[], None]) -> None:
         main()
     except (ConfigError, CheckpointError, RunError) as error:
         sys.exit(_told(str(error)))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

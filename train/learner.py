@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from townlet_jax.engine import stream
 from townlet_jax.observe import observe as see
 from townlet_jax.observe import schema
 from townlet_jax.types import World
@@ -84,7 +85,7 @@ def make_train(world: World, config: TrainConfig) -> Train:
         mask = seen.action_mask & allowed
         policy = MaskedCategorical(logits, mask)
         action = policy.sample(seed=key)
-        keys = town_keys(runner.key, runner.episode)
+        keys = town_keys(stream(runner.key, "towns"), runner.episode)
         alive = runner.states.agents.alive
         states, (reward, terminated, means) = advance(world, runner.states, action, keys, ticks, runner.hyper.gamma)
 
@@ -135,7 +136,8 @@ def make_train(world: World, config: TrainConfig) -> Train:
 
     def update(runner: Runner) -> tuple[Runner, dict[str, Array]]:
         """Collect a rollout and learn from it."""
-        collecting, shuffling = jax.random.split(jax.random.fold_in(runner.key, runner.update))
+        now = jax.random.fold_in(stream(runner.key, "updates"), runner.update)
+        collecting, shuffling = stream(now, "collect"), stream(now, "shuffle")
         runner, (rollout, means) = jax.lax.scan(decide, runner, jax.random.split(collecting, config.num_steps))
         last_value = network.apply(runner.params, observe(world, runner.states).observation)[1]
         advantage, target = gae(

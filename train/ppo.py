@@ -94,6 +94,8 @@ def learn(run: runs.Setup, log: Run, runner: Runner) -> tuple[Runner, str]:
     """Update until the run is complete or somebody asks to stop. Returns the runner, and the name of the signal if any."""
     store, total = runs.checkpoints(run), run.train.num_updates
     done = int(runner.update)
+    if done >= total:
+        return runner, ""
     with Stop() as stop, Progress() as progress:
         progress.phase(f"compiling on {jax.devices()[0].platform}")
         update = jax.jit(run.train.update, donate_argnums=0).lower(runner).compile()
