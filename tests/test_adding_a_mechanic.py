@@ -1,23 +1,23 @@
 """Adding a mechanic is one file, one place in the order and one YAML section; nothing else in the town moves."""
 
+import drizzle
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import weather
 
 from townlet_jax import ConfigError, engine, make, observe, schema, systems, testing
 from townlet_jax.policies import random
 from townlet_jax.testing.findings import differences
 
 COMPACT = {"observation.variant": "compact"}
-ORDER = systems.insert(weather.SYSTEM, before="rewards")
+ORDER = systems.insert(drizzle.SYSTEM, before="rewards")
 NUM_TICKS = 200
 
 
 def rainy(**overrides):
-    """The town with weather."""
-    return make("town", order=ORDER, **COMPACT, **{"systems.weather": {"chance": 0.1, "ticks": 30}, **overrides})
+    """The town with drizzle."""
+    return make("town", order=ORDER, **COMPACT, **{"systems.drizzle": {"chance": 0.1, "ticks": 30}, **overrides})
 
 
 def play(world, keys):
@@ -51,7 +51,7 @@ def wet(keys):
 
 def test_it_rains(wet):
     state, (metrics, terms) = wet
-    assert state.slots["weather"].remaining.shape == (4,)
+    assert state.slots["drizzle"].remaining.shape == (4,)
     assert 0 < metrics["rain"].mean() < 1
     assert set(np.unique(terms["soaked"])) == {-1_000_000, 0}
 
@@ -59,7 +59,7 @@ def test_it_rains(wet):
 def test_nothing_else_moves(dry, wet):
     """Streams are named, so that a new system changes no other system's draws."""
     (before, (metrics, terms)), (after, (more_metrics, more_terms)) = dry, wet
-    untouched = after.replace(slots={name: slot for name, slot in after.slots.items() if name != "weather"})
+    untouched = after.replace(slots={name: slot for name, slot in after.slots.items() if name != "drizzle"})
     assert list(differences(before, untouched)) == []
     assert list(differences(metrics, {name: more_metrics[name] for name in metrics})) == []
     assert set(more_metrics) - set(metrics) == {"rain"}
@@ -73,15 +73,15 @@ def test_its_field_is_seen():
     } == {"rain"}
     at = next(entry.start for entry in schema(world) if entry.name == "rain")
     state = jax.jit(engine.reset)(world, jax.random.key(0))
-    sky = state.slots["weather"].replace(remaining=jnp.int16(15))
-    seen = jax.jit(observe)(world, state.put(weather=sky)).features
+    sky = state.slots["drizzle"].replace(remaining=jnp.int16(15))
+    seen = jax.jit(observe)(world, state.put(drizzle=sky)).features
     np.testing.assert_array_equal(seen[:, at], np.full(8, 0.25, np.float32))
 
 
 def test_its_reward_counts_where_it_has_a_weight(dry, keys):
     state, (metrics, _) = jax.device_get(jax.jit(play)(rainy(**{"systems.rewards.weights.soaked": 0.01}).world, keys))
     assert metrics["reward/soaked"].min() < 0
-    assert set(differences(dry[0], state)) <= {"reward", "slots.weather.remaining", "slots.weather.wet"}
+    assert set(differences(dry[0], state)) <= {"reward", "slots.drizzle.remaining", "slots.drizzle.wet"}
     assert jnp.shape(state.reward) == (4, 8)
 
 
@@ -91,12 +91,12 @@ def test_it_keeps_the_promises():
 
 def test_its_yaml_is_checked():
     with pytest.raises(ConfigError, match="chance.*0 <= chance <= 1"):
-        rainy(**{"systems.weather": {"chance": 2.0}})
-    with pytest.raises(ConfigError, match="weather"):
-        make("town", **COMPACT, **{"systems.weather": {}})  # without the order it is unknown
+        rainy(**{"systems.drizzle": {"chance": 2.0}})
+    with pytest.raises(ConfigError, match="drizzle"):
+        make("town", **COMPACT, **{"systems.drizzle": {}})  # without the order it is unknown
 
 
-@pytest.mark.parametrize("system, before", [(weather.SYSTEM, "nowhere"), (systems.ORDER[0], "rewards")])
+@pytest.mark.parametrize("system, before", [(drizzle.SYSTEM, "nowhere"), (systems.ORDER[0], "rewards")])
 def test_insert_refuses(system, before):
     with pytest.raises(ValueError, match="no system 'nowhere'|is there already"):
         systems.insert(system, before=before)

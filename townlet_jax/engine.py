@@ -77,7 +77,15 @@ def step(world: World, state: State, actions: Array, key: Key) -> State:
 
     Returns:
         The town one tick later.
+
+    Raises:
+        ValueError: `actions` has another shape or is not of integers.
     """
+    actions, wanted = jnp.asarray(actions), (world.static.num_agents,)
+    if actions.shape != wanted or not jnp.issubdtype(actions.dtype, jnp.integer):
+        raise ValueError(
+            f"actions are {actions.dtype}{list(actions.shape)}, allowed are integers{list(wanted)}, one an agent"
+        )
     state = state.replace(tick=state.tick + 1, actions=actions.astype(jnp.int32))
     for system in world.static.systems:
         with jax.named_scope(system.name):

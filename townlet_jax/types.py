@@ -104,6 +104,9 @@ class World(struct.PyTreeNode):
     map: Map
     static: Static = struct.field(pytree_node=False)
 
+    def __repr__(self) -> str:
+        return f"World({self.static.name!r}, {self.static.num_agents} agents, config_id={self.static.config_id!r})"
+
 
 class Intent(struct.PyTreeNode):
     """What each agent is about to do in this tick."""
@@ -201,6 +204,9 @@ class System(NamedTuple):
     fields: Callable[[World], list[Feature]] = lambda world: []
     features: Callable[[World, State], list[Array]] = lambda world, state: []
 
+    def __repr__(self) -> str:
+        return f"System({self.name!r})"
+
 
 class Env(NamedTuple):
     """A world with its functions bound to it; all of them are pure and can be jitted and vmapped."""
@@ -211,6 +217,10 @@ class Env(NamedTuple):
     observe: Callable[[State], Observation]
     timestep: Callable[[State], TimeStep]
     render: Callable[..., Any]
+
+    def __repr__(self) -> str:
+        static = self.world.static
+        return f"Env({static.name!r}, {static.num_agents} agents, {self.num_actions} actions, {static.observation})"
 
     @property
     def num_agents(self) -> int:

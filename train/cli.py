@@ -55,4 +55,5 @@ class Stop:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             os._exit(128 + number)
+        os.write(2, b"\nstopping after this update; once more to stop at once\n")
         self.asked = signal.Signals(number).name

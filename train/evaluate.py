@@ -8,6 +8,7 @@ Writes evaluation.json into the run folder and prints a table: interquartile mea
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -107,6 +109,7 @@ def evaluate(
     keys = jnp.concatenate([keys_of(seed) for seed in range(seeds)])
     results = {}
     for name, (policy, every) in players.items():
+        print(f"{name}: {len(keys)} towns, {num_ticks} ticks each ...", file=sys.stderr, flush=True)
         play = jax.jit(jax.vmap(partial(town_sums, world, policy, every, num_ticks // every * every)))
         results[name] = town_kpis(world, jax.device_get(play(keys)))
     return results
@@ -141,27 +144,30 @@ def summary(results: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> Table:
     """The result as a table; collapses and exits are means, since most towns have none."""
-    shown = Table(title=f"{result['towns']} held-out towns, {result['days']:g} days: IQM [95 % interval]")
-    shown.add_column("policy")
+    shown = Table(
+        title=f"{result['towns']} held-out towns, {result['days']:g} days: IQM [95 % interval]", box=SIMPLE_HEAD
+    )
+    shown.add_column("")
+    for name in result["policies"]:
+        shown.add_column(name, justify="right", no_wrap=True)
     for key in SHOWN:
-        shown.add_column(key.replace("_", " "), justify="right")
-    for name, found in result["policies"].items():
         cells = []
-        for key in SHOWN:
+        for found in result["policies"].values():
             if key not in found:
                 cells.append("-")
             elif key in ("collapses_per_day", "exits_per_day"):
                 cells.append(f"{found[key]['mean']:.4f} (mean)")
             else:
                 low, high = found[key]["interval"]
-                cells.append(f"{found[key]['iqm']:.3f} [{low:.3f}, {high:.3f}]")
-        shown.add_row(name, *cells)
+                cells.append(f"{found[key]['iqm']:.2f} [{low:.2f}, {high:.2f}]")
+        shown.add_row(key.replace("_", " "), *cells)
     return shown
 
 
 def parser() -> argparse.ArgumentParser:
     """The options of `python -m train.evaluate`."""
-    options = argparse.ArgumentParser("python -m train.evaluate", description="Evaluate a run on held-out towns.")
+    title = "Evaluate a run on held-out towns."
+    options = argparse.ArgumentParser("python -m train.evaluate", description=title, allow_abbrev=False)
     options.add_argument("--run", type=Path, required=True, help="the run folder")
     options.add_argument("--step", type=int, help="checkpoint to evaluate; the default is the newest sound one")
     options.add_argument("--num-envs", type=int, default=256, help="towns a seed")
@@ -209,7 +215,7 @@ def main() -> None:
         (run.folder / RESULT).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise RunError(f"cannot write {run.folder / RESULT}: {error.strerror}") from None
-    Console(width=160).print(table(result))
+    Console(width=None if sys.stdout.isatty() else 100).print(table(result))
     print(f"{run.folder / RESULT}: {result['seconds']:.0f} s")
 
 

@@ -29,7 +29,7 @@ DEFAULT = "ppo_town"
 
 def parser() -> argparse.ArgumentParser:
     """The options of `python -m train.ppo`."""
-    options = argparse.ArgumentParser("python -m train.ppo", description="Train PPO on a town.")
+    options = argparse.ArgumentParser("python -m train.ppo", description="Train PPO on a town.", allow_abbrev=False)
     options.add_argument("--config", help="a shipped training configuration, or a YAML file; the default is ppo_town")
     options.add_argument("--set", action="append", default=[], metavar="A=1", help="change the configuration")
     options.add_argument("--world-set", action="append", default=[], metavar="A.B=1", help="change the world")
@@ -45,8 +45,9 @@ def parser() -> argparse.ArgumentParser:
 
 def begin(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
     """A run at its start: its folder is made now."""
-    config, document = load_config(options.config or DEFAULT, tuple(options.set))
-    folder = options.runs / (options.name or config.name)
+    named = (f"name={options.name}",) if options.name else ()
+    config, document = load_config(options.config or DEFAULT, (*options.set, *named))
+    folder = options.runs / config.name
     run = runs.new(folder, config, document, tuple(options.world_set))
     config_text, world_text = runs.texts(run)
     log = open_run(folder, config_text)
@@ -135,7 +136,7 @@ def main() -> None:
     print(f"{run.folder}: {done} of {total} updates, {time.perf_counter() - begun:.0f} s", file=sys.stderr)
     if asked:
         print(f"stopped by {asked}; go on with: python -m train.ppo --resume {run.folder}")
-        return
+        sys.exit(130 if asked == "SIGINT" else 0)
     if not options.no_pictures:
         pictures(run, runner)
     print(f"evaluate python -m train.evaluate --run {run.folder}\nreplay   python -m train.replay --run {run.folder}")

@@ -17,18 +17,24 @@ from .cli import command
 from .logging import RunError
 
 FRAMES_PER_SECOND = 12
+HOME = "\x1b[2J\x1b[H"  # clears a terminal
 
 
 def parser() -> argparse.ArgumentParser:
     """The options of `python -m train.replay`."""
-    options = argparse.ArgumentParser("python -m train.replay", description="Replay and watch an episode of a run.")
+    title = "Replay and watch an episode of a run."
+    options = argparse.ArgumentParser("python -m train.replay", description=title, allow_abbrev=False)
     options.add_argument("--run", type=Path, required=True, help="the run folder")
     options.add_argument("--step", type=int, help="play with the policy of this checkpoint; the default is the newest")
     options.add_argument("--seed", type=int, help="play a new episode in the town of this seed")
     options.add_argument("--days", type=float, help="length of a new episode; the default is 1")
     options.add_argument("--stride", type=int, default=episodes.STRIDE, help="ticks between two frames")
     options.add_argument("--out", type=Path, help="a .gif or .mp4; the default is replay.gif in the run folder")
-    options.add_argument("--ansi", action="store_true", help="also show the last state, and play frames on a terminal")
+    options.add_argument(
+        "--ansi",
+        action="store_true",
+        help="also write the frames as text (.ansi) beside the picture, and play them on a terminal",
+    )
     return options
 
 
@@ -48,16 +54,27 @@ def checked(options: argparse.Namespace) -> None:
         raise RunError(f"--out {options.out} is not allowed (a name that ends in .gif or .mp4)")
 
 
-def terminal(run: runs.Setup, states, stride: int) -> None:
-    """Play the episode in the terminal; where there is none, print the last state."""
+def text(run: runs.Setup, states, stride: int, path: Path) -> None:
+    """Write the frames in colour, one screen each, play them on a terminal; where there is none, print the last one.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
     from townlet_jax.render import ansi
 
     last = states.tick.shape[0] - 1
-    ticks = range(0, last, stride) if sys.stdout.isatty() else []
-    for tick in ticks:
-        print("\x1b[H\x1b[2J" + ansi(run.world, episodes.frame(states, tick)), flush=True)
+    ticks = [*range(0, last, stride), last]
+    frames = [HOME + ansi(run.world, episodes.frame(states, tick)) + "\n" for tick in ticks]
+    try:
+        path.write_text("".join(frames), encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from None
+    for frame in frames if sys.stdout.isatty() else ():
+        print(frame, end="", flush=True)
         time.sleep(1.0 / FRAMES_PER_SECOND)
-    print(ansi(run.world, episodes.frame(states, last), color=sys.stdout.isatty()))
+    if not sys.stdout.isatty():
+        print(ansi(run.world, episodes.frame(states, last), color=False))
+    print(f"text    {path}")
 
 
 def main() -> None:
@@ -65,6 +82,9 @@ def main() -> None:
     options = parser().parse_args()
     checked(options)
     run = runs.existing(options.run)
+    out = options.out or run.folder / "replay.gif"
+    if not out.parent.is_dir():
+        raise RunError(f"cannot write {out}: there is no folder {out.parent}")
     runner, manifest = runs.load_runner(run, options.step)
     recorded = run.folder / episodes.REPLAY
     if options.seed is None and options.days is None and options.step is None and recorded.is_file():
@@ -79,8 +99,8 @@ def main() -> None:
     print(f"{len(episode.digests)} digests match, {len(episode.actions)} ticks of seed {episode.seed}")
     print(f"last digest {episode.digests[-1]}")
     if options.ansi:
-        terminal(run, states, options.stride)
-    print(f"picture {episodes.draw(run, states, options.out or run.folder / 'replay.gif', options.stride)}")
+        text(run, states, options.stride, out.with_suffix(".ansi"))
+    print(f"picture {episodes.draw(run, states, out, options.stride)}")
 
 
 if __name__ == "__main__":

@@ -264,7 +264,7 @@ def test_extends_refuses_cycles_long_chains_and_missing_files(write):
     assert "8 links" in fault_of(resolve, write("extends: n0.yaml\n"))
     assert resolve(write("extends: n3.yaml\n")).tree == {"seed": 1}  # n3 to n10 are eight links
     assert "mean 'n10.yaml'?" in fault_of(resolve, write("extends: n100.yaml\n"))
-    assert "x.yaml:1: extends: 3 is not a file name" in fault_of(resolve, write("extends: 3\n"))
+    assert "x.yaml:1: extends: 3 is not a name" in fault_of(resolve, write("extends: 3\n"))
 
 
 def test_overrides_set_values_and_name_their_source(write):

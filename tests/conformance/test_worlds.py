@@ -17,7 +17,7 @@ from townlet_jax.types import System
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHIPPED = sorted([*CONFIGS.glob("worlds/*.yaml"), *CONFIGS.glob("scenarios/*.yaml")])
 SUBSETS = {
-    "no work": {"systems.employment": None},
+    "no work": {"systems.employment": None, "systems.economy.rent": 0.0},
     "no deaths": {"systems.lifecycle": None},
     "neither": {"systems.employment": None, "systems.lifecycle": None},
     "no rewards": {"systems.rewards": None},

@@ -92,6 +92,8 @@ def _capacity(config: Any, layout: Layout) -> list[Finding]:
             count = kinds.count(offer.at)
             supply += count * uses * offer.effects[need]
             parts.append(f"{count} {offer.at} x {uses:.0f} {offer.name} x {offer.effects[need]}")
+        if not parts:
+            continue  # nothing raises it: said already
         demand = config.num_agents * drain
         if demand > supply:
             sums = f"{' + '.join(parts)} = {supply:.1f} a day, {config.num_agents} agents lose {demand:.1f}"
@@ -114,8 +116,14 @@ def _item_costs(config: Any) -> dict[str, float]:
 
 def _purse(config: Any) -> list[Finding]:
     """The wage of every job must pay the rent and the cheapest basket."""
-    if config.systems.economy is None or config.systems.employment is None:
+    if config.systems.economy is None:
         return []
+    if config.systems.employment is None:
+        rent = config.systems.economy.rent
+        text = (
+            f"rent is {rent:.2f} coins a day, but without the system 'employment' nobody earns any, and all are evicted"
+        )
+        return [("systems.economy.rent", text)] if rent > 0 and config.systems.lifecycle is not None else []
     prices, costs = config.systems.economy.prices, _item_costs(config)
     basket, parts = 0.0, []
     for need, drain in _drains(config).items():

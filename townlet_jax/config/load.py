@@ -12,6 +12,7 @@ from townlet_jax.config.validate import validate
 __all__ = ["ConfigError", "Document", "config_id", "dump", "find", "read_yaml", "resolve", "shipped", "validate"]
 
 MAX_EXTENDS = 8
+KINDS = ("worlds", "scenarios", "train")  # of shipped configurations
 OVERRIDE_SOURCE = "--set"
 
 _PACKAGE = FilePath(__file__).resolve().parents[1]
@@ -25,7 +26,7 @@ def resolve(path: str | FilePath, overrides: Sequence[str] = ()) -> Document:
     Mappings merge deeply and the extending file wins; lists and scalars replace what was there.
 
     Args:
-        path: The file; its top-level `extends: other.yaml` is relative to it, at most 8 links long.
+        path: The file; its top-level `extends:` is a path relative to it or a shipped name, at most 8 links long.
         overrides: Assignments `a.b.c=1` in order, the value in strict YAML; a number in the path indexes a list.
 
     Returns:
@@ -82,7 +83,7 @@ def _chain(path: FilePath) -> list[Document]:
     seen: list[FilePath] = []
     while True:
         seen.append(path.resolve())
-        documents.append(read_yaml(path))
+        documents.append(read_yaml(path, _source(path)))
         if "extends" not in documents[-1].tree:
             return documents
         path = _base(documents[-1], path)
@@ -93,15 +94,30 @@ def _chain(path: FilePath) -> list[Document]:
             _refuse(documents[-1], f"the chain is too long (allowed: {MAX_EXTENDS} links)")
 
 
+def _source(path: FilePath) -> str:
+    """What messages call a file: a shipped one `configs/worlds/town.yaml`, wherever it lies."""
+    home = next((root for root in _CONFIG_FOLDERS if path.resolve().is_relative_to(root)), None)
+    return path.resolve().relative_to(home.parent).as_posix() if home else str(path)
+
+
 def _base(document: Document, path: FilePath) -> FilePath:
     name = document.tree["extends"]
-    if not isinstance(name, str) or not name.endswith(_SUFFIXES) or "\0" in name:
-        _refuse(document, f"{shown(name)} is not a file name (allowed: a path ending in .yaml or .yml)")
-    base = path.parent / name
-    if not base.is_file():
-        hint = suggestion(name, [file.name for file in base.parent.glob("*.y*ml")])
-        _refuse(document, f"{shown(name)} is not a file (allowed: a path relative to this file).{hint}")
-    return base
+    if not isinstance(name, str) or "\0" in name:
+        _refuse(
+            document, f"{shown(name)} is not a name (allowed: a shipped configuration, or a path relative to this file)"
+        )
+    files = {stem: file for kind in KINDS for stem, file in shipped(kind).items()}
+    beside = path.parent / name
+    if name.endswith(_SUFFIXES) and beside.is_file():
+        return beside
+    stem = name.removesuffix(".yaml").removesuffix(".yml")
+    if stem in files:
+        return files[stem]
+    near = [*files, *(file.name for file in path.parent.glob("*.y*ml") if file != path)]
+    allowed = f"allowed: a path relative to this file, or one of {listed(sorted(files))}"
+    _refuse(
+        document, f"{shown(name)} is neither a file nor a shipped configuration ({allowed}).{suggestion(name, near)}"
+    )
 
 
 def _refuse(document: Document, fault: str) -> NoReturn:

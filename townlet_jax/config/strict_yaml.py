@@ -33,11 +33,12 @@ class Document(NamedTuple):
     lines: Lines  # path -> (source file or "--set", line from 1)
 
 
-def read_yaml(path: str | FilePath) -> Document:
+def read_yaml(path: str | FilePath, source: str = "") -> Document:
     """Reads one file by the strict rules, without following `extends`.
 
     Args:
         path: A regular file of at most 64 KiB, UTF-8 without a byte order mark, whose root is a mapping.
+        source: What messages call it; the path, if empty.
 
     Returns:
         The document, with a line for every path in it.
@@ -45,7 +46,7 @@ def read_yaml(path: str | FilePath) -> Document:
     Raises:
         ConfigError: For a file that cannot be read or a text outside the rules, naming file, line and what is allowed.
     """
-    source = str(path)
+    source = source or str(path)
     value, lines = parse(_text(FilePath(path), source), source)
     if not isinstance(value, dict):
         kind = "empty" if value is None else f"{shown(value)}, not a mapping"

@@ -45,17 +45,17 @@ def init(world: World, key: Key) -> Slot:
 
 def step(world: World, state: State, key: Key) -> State:
     """Rain begins, goes on and ends."""
-    params, slot = world.params["weather"], state.slots["weather"]
+    params, slot = world.params["drizzle"], state.slots["drizzle"]
     begins = (jax.random.bits(key, (), jnp.uint32) >> 16 < params.chance) & (slot.remaining == 0)
     remaining = jnp.where(begins, params.ticks, jnp.maximum(slot.remaining - jnp.int16(1), jnp.int16(0)))
     walks = state.agents.alive & (state.intent.verb == MOVE) & (remaining > 0)
     wet = jnp.where(walks, jnp.minimum(slot.wet + jnp.int16(1), jnp.int16(1000)), jnp.int16(0))
-    return state.put(weather=Slot(remaining, wet))
+    return state.put(drizzle=Slot(remaining, wet))
 
 
 def rewards(world: World, state: State):
     """Soaked = -1 for each tick in the rain."""
-    return {"soaked": jnp.where(state.slots["weather"].wet > 0, jnp.int32(-fixed.MILLION), jnp.int32(0))}
+    return {"soaked": jnp.where(state.slots["drizzle"].wet > 0, jnp.int32(-fixed.MILLION), jnp.int32(0))}
 
 
 def fields(world: World) -> list[Feature]:
@@ -65,24 +65,24 @@ def fields(world: World) -> list[Feature]:
 
 def features(world: World, state: State) -> list[Array]:
     """One array a field: f32[A]."""
-    share = jnp.minimum(fixed.to_float(state.slots["weather"].remaining, 60), 1.0)
+    share = jnp.minimum(fixed.to_float(state.slots["drizzle"].remaining, 60), 1.0)
     return [jnp.broadcast_to(share, (world.static.num_agents,))]
 
 
 def metrics(world: World, state: State):
     """Whether it rains."""
-    return {"rain": (state.slots["weather"].remaining > 0).astype(jnp.float32)}
+    return {"rain": (state.slots["drizzle"].remaining > 0).astype(jnp.float32)}
 
 
 SYSTEM = System(
-    "weather",
+    "drizzle",
     step,
     Config,
     build,
     init,
     rewards,
     metrics,
-    writes=("slots.weather",),
+    writes=("slots.drizzle",),
     requires=("intents",),
     terms=("soaked",),
     fields=fields,
