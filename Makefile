@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 train: $(VENV)/.installed
-	@if [ -e runs/$(NAME)/metrics.jsonl ]; then \
+	@if [ -e runs/$(NAME)/config.yaml ]; then \
 	  $(BIN)/python -m train.ppo --resume runs/$(NAME); \
 	else \
 	  $(BIN)/python -m train.ppo --config $(CONFIG) --name $(NAME); \

@@ -81,7 +81,9 @@ def town_kpis(world: World, means: dict[str, np.ndarray]) -> dict[str, np.ndarra
     found["wallet_gain"] = means["wallet_gain"]
     found["return_per_day"] = means["reward/total"] * day
     if "shift/expected" in means:
-        found["attendance"] = means["shift/present"] / np.maximum(means["shift/expected"], 1e-9)
+        worked = means["shift/expected"] > 0  # towns in which a shift was due
+        if worked.any():
+            found["attendance"] = means["shift/present"][worked] / means["shift/expected"][worked]
     if "collapses" in means:
         found["collapses_per_day"] = means["collapses"] * day / agents
         found["exits_per_day"] = (means["collapses"] + means["evictions"]) * day / agents
@@ -101,7 +103,7 @@ def evaluate(
         num_ticks: ticks a town.
 
     Returns:
-        name -> indicator -> f64[seeds * num_envs].
+        name -> indicator -> f64[seeds * num_envs]; attendance only of towns in which a shift was due.
     """
     towns = jnp.arange(num_envs, dtype=jnp.int32)
     held_out = lambda seed: engine.stream(jax.random.key(seed), HELD_OUT)

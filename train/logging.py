@@ -119,7 +119,7 @@ def open_run(folder: Path, config_text: str, resume: bool = False) -> Run:
         RunError: the folder holds a run and `resume` is off, it cannot be written, or its metrics are damaged.
     """
     with _disk(folder):
-        if not resume and ((folder / JSONL).exists() or (folder / CSV).exists()):
+        if not resume and any((folder / name).exists() for name in (CONFIG, JSONL, CSV)):
             raise RunError(f"{folder} already holds a run: continue it with --resume or choose another --name")
         folder.mkdir(parents=True, exist_ok=True)
     run = Run(folder)

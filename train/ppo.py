@@ -12,13 +12,13 @@ from pathlib import Path
 
 import jax
 
-from townlet_jax.config.load import dump
+from townlet_jax.config.load import Document, dump
 from townlet_jax.telemetry import kpis
 
 from . import runs
 from .checkpoint import latest, rewind, save
 from .cli import Stop, command
-from .config import load_config
+from .config import TrainConfig, load_config
 from .episode import show
 from .logging import Run, RunError, open_run, plot_curve
 from .progress import Progress
@@ -43,10 +43,22 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+def configured(options: argparse.Namespace) -> tuple[TrainConfig, Document]:
+    """The configuration that the command line asks for."""
+    name = (f"name={options.name}",) if options.name else ()
+    return load_config(options.config or DEFAULT, (*options.set, *name))
+
+
+def named(options: argparse.Namespace) -> str:
+    """The name of a new run, after its world was compiled, so that a refused run leaves no folder."""
+    config, document = configured(options)
+    runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+    return config.name
+
+
 def begin(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
     """A run at its start: its folder is made now."""
-    named = (f"name={options.name}",) if options.name else ()
-    config, document = load_config(options.config or DEFAULT, (*options.set, *named))
+    config, document = configured(options)
     folder = options.runs / config.name
     run = runs.new(folder, config, document, tuple(options.world_set))
     config_text, world_text = runs.texts(run)
@@ -60,14 +72,18 @@ def begin(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
 
 
 def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
-    """A run at its newest sound checkpoint, or at its start if it has none; what was logged after it is dropped."""
+    """A run at its newest sound checkpoint, or at its start if it never finished saving one; what was logged after it is dropped.
+
+    Raises:
+        CheckpointError: there are checkpoints and none is sound; nothing is deleted then.
+    """
     for flag in ("config", "set", "world_set", "name"):
         if getattr(options, flag):
             raise RunError(f"--resume goes on with the run as it is: --{flag.replace('_', '-')} cannot change it")
     run = runs.existing(options.resume)
     store = runs.checkpoints(run)
     log = open_run(run.folder, runs.texts(run)[0], resume=True)
-    if latest(store) is None:
+    if latest(store) is None and not runs.finished_saves(run):
         rewind(store, -1)
         log.truncate_after(0)
         return run, log, jax.jit(run.train.init)(jax.random.key(run.config.seed))
@@ -125,10 +141,18 @@ def main() -> None:
     """Run `python -m train.ppo`."""
     options = parser().parse_args()
     if options.print_config:
-        config, document = load_config(options.config or DEFAULT, tuple(options.set))
+        config, document = configured(options)
         run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
         print(dump(document.tree) + "---\n# the world\n" + runs.texts(run)[1], end="")
         return
+    if options.resume and not options.resume.is_dir():
+        raise RunError(f"{options.resume} holds no run")
+    with runs.alone(options.resume or options.runs / named(options)):
+        work(options)
+
+
+def work(options: argparse.Namespace) -> None:
+    """Begin or resume, learn, and show what was learned."""
     run, log, runner = resume(options) if options.resume else begin(options)
     begun = time.perf_counter()
     runner, asked = learn(run, log, runner)

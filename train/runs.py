@@ -1,5 +1,8 @@
 """The folder of a run as the learner sees it: configuration, world, checkpoints."""
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +18,7 @@ from .checkpoint import CheckpointError, Store, open_store, restore
 from .config import TrainConfig
 from .learner import make_train
 from .logging import CONFIG, RunError
+from .manifest import NAME as MANIFEST
 from .manifest import Manifest
 from .types import Runner, Train
 
@@ -92,6 +96,31 @@ def identity(run: Setup) -> dict[str, Any]:
 def checkpoints(run: Setup) -> Store:
     """The store of a run's checkpoints."""
     return open_store(run.folder / CHECKPOINTS, run.config.keep_checkpoints)
+
+
+def finished_saves(run: Setup) -> list[Path]:
+    """The checkpoints whose manifest was written, sound or not."""
+    return sorted((run.folder / CHECKPOINTS).glob(f"[0-9]*/{MANIFEST}"))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from training in the same folder.
+
+    Raises:
+        RunError: another one does, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise RunError(f"cannot write into {folder}: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(f"another process is training in {folder}") from None
+        yield
 
 
 def load_runner(run: Setup, step: int | None = None) -> tuple[Runner, Manifest]:

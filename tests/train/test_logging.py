@@ -93,10 +93,11 @@ def test_an_old_run_is_not_overwritten(tmp_path):
     assert (tmp_path / "config.yaml").read_text() == "seed: 0\n"
 
 
-def test_a_folder_without_metrics_may_be_taken(tmp_path):
+def test_a_folder_with_a_configuration_is_not_taken(tmp_path):
     open_run(tmp_path, "seed: 0\n")
-    open_run(tmp_path, "seed: 1\n").log(row(1))
-    assert (tmp_path / "config.yaml").read_text() == "seed: 1\n"
+    with pytest.raises(RunError, match="already holds a run"):
+        open_run(tmp_path, "seed: 1\n")
+    assert (tmp_path / "config.yaml").read_text() == "seed: 0\n"
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])

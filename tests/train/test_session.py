@@ -213,3 +213,26 @@ def test_print_config_reads_back(capsys, tmp_path):
         load(tmp_path / "world.yaml").static.config_id
         == load("town", **{"observation.variant": "compact"}).static.config_id
     )
+
+
+def test_resume_deletes_nothing_when_no_checkpoint_is_sound(tiny_run, tmp_path, capsys):
+    """Every checkpoint is of a newer schema: an error, and all rows and steps stay."""
+    import shutil
+
+    folder = tmp_path / "newer"
+    shutil.copytree(tiny_run, folder)
+    for manifest in folder.rglob("MANIFEST.json"):
+        manifest.write_text(
+            manifest.read_text().replace('"schema":1', '"schema":9').replace('"schema": 1', '"schema": 9')
+        )
+    before = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    assert run_command(ppo.main, "--resume", folder, "--no-pictures") == 2
+    assert "verifies" in capsys.readouterr().err
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == before
+    assert len(read_rows(folder)) == 6
+
+
+def test_two_processes_cannot_train_in_one_folder(tiny_run, tmp_path, capsys):
+    with runs.alone(tmp_path / "both"):
+        assert run_command(ppo.main, *tiny_words(tmp_path, "both")) == 2
+    assert "another process is training" in capsys.readouterr().err

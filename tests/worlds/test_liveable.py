@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from townlet_jax import ConfigError
+from townlet_jax import ConfigError, load
 
 HOUSE = """
     #########
@@ -56,21 +56,18 @@ def test_a_day_too_short_for_the_needs_and_the_shift(board):
 
 
 def test_too_few_facilities_for_all(board):
-    # one shower gives 200 / 30 x 0.45 = 3.0 a day; nine agents lose 9 x 0.36
+    # one shower gives 6 whole showers of 30 ticks in 200: 6 x 0.45 = 2.7 a day; nine agents lose 9 x 0.36
     crowd = "##########\n#W.B.S.C.#\n#01234567#\n#8@....hK#\n##########"
     message = refusal(board, crowd, **{"systems.needs.decay.hygiene": 0.0018})
-    assert (
-        "hygiene falls faster than facilities can serve: 1 shower x 7 wash x 0.45 = 3.0 a day, 9 agents lose 3.2"
-        in message
-    )
+    assert "hygiene falls faster than facilities can serve: 6 wash x 0.45 = 2.7 a day, 9 agents lose 3.2" in message
 
 
 def test_opening_hours_and_stock_count_for_the_capacity(board):
-    # the counter has 3 units a day, the stove cooks 200 / 40 = 5 times: 3 x 0.4 + 5 x 0.1 = 1.7; two agents lose 1.8
+    # the counter has 3 units a day; nothing gives what the stove takes: 3 x 0.4 = 1.2; two agents lose 1.8
     message = refusal(board, **{"systems.needs.decay.hunger": 0.0045})
-    assert "1 counter x 3 eat x 0.4 + 1 stove x 5 cook x 0.1 = 1.7 a day, 2 agents lose 1.8" in message
+    assert "3 eat x 0.4 + 0 cook x 0.1 = 1.2 a day, 2 agents lose 1.8" in message
     assert (
-        board(HOUSE, **{"systems.needs.decay.hunger": 0.0042, "systems.economy.rent": 0.3}).world.static.num_agents == 2
+        board(HOUSE, **{"systems.needs.decay.hunger": 0.0029, "systems.economy.rent": 0.3}).world.static.num_agents == 2
     )
 
 
@@ -103,3 +100,27 @@ def test_a_facility_without_a_cell_beside_it(board):
     assert "the facility at row 2, column 6 has no free cell beside it" in refusal(
         board, "#######\n#h0.#W#\n#.W.###\n#######"
     )
+
+
+def test_a_town_without_groceries_is_refused():
+    with pytest.raises(ConfigError, match="hunger falls faster than facilities can serve: 0 eat_meal"):
+        load("town", **{"systems.economy.stock": {}})
+
+
+def test_a_town_of_64_has_too_little_food():
+    """72 raw food become 72 meals, the café has 48: 72 x 0.4 + 48 x 0.4 + 72 x 0.1 = 55.2 a day; 64 agents lose 82.9."""
+    with pytest.raises(ConfigError, match="= 55.2 a day, 64 agents lose 82.9"):
+        load("town", num_agents=64)
+    assert load("town", num_agents=16).static.num_agents == 16
+
+
+def test_rent_without_work_is_refused():
+    with pytest.raises(ConfigError, match="without the system 'employment' nobody earns any"):
+        load("town", **{"systems.employment": None})
+
+
+def test_what_would_round_to_nothing_is_refused():
+    with pytest.raises(ConfigError, match="decay.hunger: 4e-07 a tick is less than the town can count"):
+        load("town", **{"systems.needs.decay.hunger": 4e-7})
+    with pytest.raises(ConfigError, match="prices.wash: 0.0001 coins is less than half a mill"):
+        load("town", **{"systems.economy.prices.wash": 0.0001})

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import grid
+from ..core import fixed, grid
 from ..types import NOTHING
 from .layout import Layout
 from .words import Finding
@@ -78,26 +78,52 @@ def _time(config: Any) -> list[Finding]:
     return [("systems.needs.decay", f"{'; '.join(parts)}: {total}")]
 
 
+def _uses(config: Any, layout: Layout, offer: Any, depth: int) -> float:
+    """How often an offer can be taken in a day, in the whole town: its hours, its stock, and the items that it takes."""
+    count = list(layout.facility_kind).count(offer.at)
+    opens, closes = offer.hours or (0, config.ticks_per_day)
+    uses = count * ((closes - opens) // offer.ticks)
+    if offer.stock:
+        stock = config.systems.economy.stock if config.systems.economy else {}
+        uses = min(uses, count * (stock.get(offer.at, 0) // offer.stock))
+    for item, number in offer.takes.items():
+        if number:
+            uses = min(uses, _made(config, layout, item, depth) / number)
+    return uses
+
+
+def _made(config: Any, layout: Layout, item: str, depth: int) -> float:
+    """How many of an item the town can make or sell in a day; `depth` offers deep, so that circles end."""
+    if depth == 0:
+        return 0.0
+    givers = [offer for offer in config.systems.affordances.offers if offer.gives.get(item, 0)]
+    return sum(_uses(config, layout, offer, depth - 1) * offer.gives[item] for offer in givers)
+
+
 def _capacity(config: Any, layout: Layout) -> list[Finding]:
-    """All facilities that raise a need must be able to raise it for everybody, in their hours and from their stock."""
+    """Every home must have something for every need, and all of it together must be enough for everybody."""
     wrong = []
-    kinds, stock = list(layout.facility_kind), config.systems.economy.stock if config.systems.economy else {}
+    kinds, owners = list(layout.facility_kind), layout.facility_home.tolist()
     for need, drain in _drains(config).items():
-        supply, parts = 0.0, []
-        for offer in _helpers(config, need):
-            opens, closes = offer.hours or (0, config.ticks_per_day)
-            uses = (closes - opens) / offer.ticks
-            if offer.stock:
-                uses = min(uses, stock.get(offer.at, 0) / offer.stock)
-            count = kinds.count(offer.at)
-            supply += count * uses * offer.effects[need]
-            parts.append(f"{count} {offer.at} x {uses:.0f} {offer.name} x {offer.effects[need]}")
-        if not parts:
-            continue  # nothing raises it: said already
+        helpers, path = _helpers(config, need), f"systems.needs.decay.{need}"
+        if not helpers or drain <= 0:
+            continue
+        at = {offer.at for offer in helpers}
+        for home in range(len(layout.home_cell)):
+            if not any(kind in at and owner in (NOTHING, home) for kind, owner in zip(kinds, owners)):
+                wrong.append(
+                    (
+                        path,
+                        f"home {home + 1} can use nothing that raises {need}: {', '.join(sorted(at))} are others' own",
+                    )
+                )
+        uses = [_uses(config, layout, offer, len(config.items)) for offer in helpers]
+        supply = sum(n * offer.effects[need] for n, offer in zip(uses, helpers))
         demand = config.num_agents * drain
         if demand > supply:
-            sums = f"{' + '.join(parts)} = {supply:.1f} a day, {config.num_agents} agents lose {demand:.1f}"
-            wrong.append((f"systems.needs.decay.{need}", f"{need} falls faster than facilities can serve: {sums}"))
+            parts = " + ".join(f"{n:.0f} {offer.name} x {offer.effects[need]}" for n, offer in zip(uses, helpers))
+            sums = f"{parts} = {supply:.1f} a day, {config.num_agents} agents lose {demand:.1f}"
+            wrong.append((path, f"{need} falls faster than facilities can serve: {sums}"))
     return wrong
 
 
@@ -136,7 +162,7 @@ def _purse(config: Any) -> list[Finding]:
     rent = config.systems.economy.rent
     wrong = []
     for i, job in enumerate(config.systems.employment.jobs):
-        wages = (job.end - job.start) * job.wage
+        wages = (job.end - job.start) * fixed.to_mills(job.wage) / fixed.COIN  # as the town will pay
         if wages < rent + basket:
             sums = f"{job.end - job.start} ticks x {job.wage} = {wages:.2f} coins a day"
             costs_line = f"rent {rent:.2f} + basket {basket:.2f} ({', '.join(parts)}) = {rent + basket:.2f}"

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..core import fixed
 from ..types import System
 from .layout import Layout
 
@@ -20,6 +21,7 @@ def findings(config: Any, layout: Layout, order: Sequence[System]) -> list[Findi
         *_jobs(config, layout),
         *_lives(config, order),
         *_map(config, layout),
+        *_vanishing(config),
     ]
 
 
@@ -166,3 +168,26 @@ def _map(config: Any, layout: Layout) -> list[Finding]:
     if config.systems.affordances is not None and not len(layout.facility_cell):
         wrong.append(("map.rows", "no facility on the map (a legend entry with `facility: kind`)"))
     return wrong
+
+
+def _vanishing(config: Any) -> list[Finding]:
+    """Numbers that are not 0 and would become 0 in the town's integers."""
+    systems = config.systems
+    decay = systems.needs.decay if systems.needs else {}
+    wrong = [
+        (f"systems.needs.decay.{need}", f"{rate} a tick is less than the town can count (2**-21)")
+        for need, rate in decay.items()
+        if rate > 0 and fixed.to_need(rate) == 0
+    ]
+    money = (
+        {f"systems.economy.prices.{name}": price for name, price in systems.economy.prices.items()}
+        if systems.economy
+        else {}
+    )
+    money |= {"systems.economy.rent": systems.economy.rent} if systems.economy else {}
+    jobs = systems.employment.jobs if systems.employment else ()
+    money |= {f"systems.employment.jobs.{i}.wage": job.wage for i, job in enumerate(jobs)}
+    small = [path for path, coins in money.items() if coins > 0 and fixed.to_mills(coins) == 0]
+    return wrong + [
+        (path, f"{money[path]} coins is less than half a mill (0.001 coins), which would be 0") for path in small
+    ]

@@ -90,22 +90,25 @@ def is_open(world: World, tick: Array) -> Array:
     return (params.opens <= time) & (time < params.closes)
 
 
-def can_pay(world: World, state: State, facility: Array) -> Array:
-    """Whether each agent may begin each offer in the next tick at the facility given for it.
+def may_begin(world: World, state: State, tick: Array, facility: Array, offer: Array) -> Array:
+    """Whether agents may begin offers at facilities: the one rule for masks and for what happens.
 
     Args:
         world: the world.
         state: one town.
-        facility: i16[A, O].
+        tick: i32[] in which it would begin.
+        facility: i16[A] or i16[A, O], within range.
+        offer: index i8 or i32, of a shape that fits the facility's: [A], or [O].
 
     Returns:
-        bool[A, O]: the offer is made in the next tick, the stock is there, and the agent has the money and the items.
+        bool of the facility's shape: the offer is made then, the stock is there, and the agent has the money and the items.
     """
     params, agents = world.params["affordances"], state.agents
-    stock = state.facilities.stock.at[facility].get(mode="fill", fill_value=0)
-    has_items = (agents.items[:, None, :] >= params.takes).all(-1)
-    affords = agents.wallet[:, None] >= economy.price(world)
-    return is_open(world, state.tick + 1) & (stock >= params.stock) & has_items & affords
+    each = (slice(None), *[None] * (facility.ndim - 1))  # agents first, whatever follows
+    has_items = (agents.items[each] >= params.takes[offer]).all(-1)
+    affords = agents.wallet[each] >= economy.price(world)[offer]
+    stocked = state.facilities.stock[facility] >= params.stock[offer]
+    return is_open(world, tick)[offer] & stocked & has_items & affords
 
 
 def routes(world: World, state: State) -> tuple[Array, Array]:
@@ -117,7 +120,9 @@ def routes(world: World, state: State) -> tuple[Array, Array]:
 def available(world: World, state: State) -> Array:
     """Whether each agent may begin each offer in the next tick at the facility that it would use: bool[A, O]."""
     facility, steps = routes(world, state)
-    return can_pay(world, state, facility) & (steps < UNREACHABLE) & state.agents.alive[:, None]
+    offers = jnp.arange(len(world.static.names.offers), dtype=jnp.int32)
+    can = may_begin(world, state, state.tick + 1, facility, offers)
+    return can & (steps < UNREACHABLE) & state.agents.alive[:, None]
 
 
 def begin(world: World, state: State) -> tuple[State, Array]:
@@ -129,8 +134,9 @@ def begin(world: World, state: State) -> tuple[State, Array]:
     holds = (queues.facility == intent.facility) & (intent.facility != NOTHING) & (queues.place == 0)
     at_it = agents.cell == world.map.place_cell[facility, 0]
     asks = agents.alive & (intent.verb == USE) & holds & at_it & (slot.remaining == 0)
-    fits = pays(world, state, facility, offer)
-    starts = asks & fits
+    kind = jnp.array([static.names.kinds.index(k) for k in static.names.offer_kinds], jnp.int8)
+    fits = world.map.facility_kind[facility] == kind[offer]
+    starts = asks & fits & may_begin(world, state, state.tick, facility, offer)
 
     price = jnp.where(starts, economy.price(world)[offer], 0)
     items = agents.items - jnp.where(starts[:, None], params.takes[offer], jnp.int8(0))
@@ -145,18 +151,6 @@ def begin(world: World, state: State) -> tuple[State, Array]:
         remaining=jnp.where(starts, params.ticks[offer], slot.remaining),
     )
     return economy.book(state, sales=-masks.total(price)).put(affordances=slot), starts
-
-
-def pays(world: World, state: State, facility: Array, offer: Array) -> Array:
-    """Whether each agent may begin one offer i8[A] at one facility i16[A]: bool[A]."""
-    params, agents = world.params["affordances"], state.agents
-    has_items = (agents.items >= params.takes[offer]).all(-1)
-    stocked = state.facilities.stock[facility] >= params.stock[offer]
-    kind = jnp.array([world.static.names.kinds.index(k) for k in world.static.names.offer_kinds], jnp.int8)
-    fits = world.map.facility_kind[facility] == kind[offer]
-    return (
-        fits & has_items & stocked & (agents.wallet >= economy.price(world)[offer]) & is_open(world, state.tick)[offer]
-    )
 
 
 def refund(world: World, state: State) -> tuple[State, Array]:
