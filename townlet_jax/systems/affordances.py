@@ -90,7 +90,7 @@ def is_open(world: World, tick: Array) -> Array:
     return (params.opens <= time) & (time < params.closes)
 
 
-def may_begin(world: World, state: State, tick: Array, facility: Array, offer: Array) -> Array:
+def may_begin(world: World, state: State, tick: Array, facility: Array, offer: Array | slice) -> Array:
     """Whether agents may begin offers at facilities: the one rule for masks and for what happens.
 
     Args:
@@ -98,7 +98,7 @@ def may_begin(world: World, state: State, tick: Array, facility: Array, offer: A
         state: one town.
         tick: i32[] in which it would begin.
         facility: i16[A] or i16[A, O], within range.
-        offer: index i8 or i32, of a shape that fits the facility's: [A], or [O].
+        offer: i8[A], or `slice(None)` for all offers, which gathers nothing.
 
     Returns:
         bool of the facility's shape: the offer is made then, the stock is there, and the agent has the money and the items.
@@ -120,8 +120,7 @@ def routes(world: World, state: State) -> tuple[Array, Array]:
 def available(world: World, state: State) -> Array:
     """Whether each agent may begin each offer in the next tick at the facility that it would use: bool[A, O]."""
     facility, steps = routes(world, state)
-    offers = jnp.arange(len(world.static.names.offers), dtype=jnp.int32)
-    can = may_begin(world, state, state.tick + 1, facility, offers)
+    can = may_begin(world, state, state.tick + 1, facility, slice(None))
     return can & (steps < UNREACHABLE) & state.agents.alive[:, None]
 
 
