@@ -188,7 +188,9 @@ class System(NamedTuple):
     `rewards(world, state) -> {term: i32[A]}` are millionths within [-1e6, 1e6] before weights, `metrics` are f32[] scalars.
     `writes` lists every part of the state that `step` may change, as dotted paths; `requires` the systems that it builds on;
     `terms` the names of its rewards. `fields(world)` and `features(world, state) -> [f32[A, size], ...]` are what it adds to the
-    feature vector, one array a field.
+    feature vector, one array a field. `rules(world, state) -> {rule: bool[]}` hold in every town after every tick, whatever
+    anybody does; `check_world` watches them. `check(config) -> [(dotted path, what is wrong)]` sees the whole configuration of
+    a world that runs the system, and finds words and numbers in it that do not fit together.
     """
 
     name: str
@@ -203,6 +205,8 @@ class System(NamedTuple):
     terms: tuple[str, ...] = ()
     fields: Callable[[World], list[Feature]] = lambda world: []
     features: Callable[[World, State], list[Array]] = lambda world, state: []
+    rules: Callable[[World, State], Mapping[str, Array]] = lambda world, state: {}
+    check: Callable[[Any], list[tuple[str, str]]] = lambda config: []
 
     def __repr__(self) -> str:
         return f"System({self.name!r})"

@@ -22,6 +22,7 @@ def findings(config: Any, layout: Layout, order: Sequence[System]) -> list[Findi
         *_lives(config, order),
         *_map(config, layout),
         *_vanishing(config),
+        *_own(config, order),
     ]
 
 
@@ -55,6 +56,12 @@ def _systems(config: Any, order: Sequence[System]) -> list[Finding]:
         for other in system.requires
         if other not in names
     ]
+
+
+def _own(config: Any, order: Sequence[System]) -> list[Finding]:
+    """What each system finds in the sections that it reads."""
+    on = [system for system in order if getattr(config.systems, system.name) is not None]
+    return [finding for system in on for finding in system.check(config)]
 
 
 def _needs(config: Any) -> list[Finding]:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 NEED = 1 << 20  # a full need
 SHARE = 1 << 10  # the whole of a share (attendance, weights of needs)
 COIN = 1000  # mills in a coin
+TIE = 1 << 14  # a full trust, familiarity or rivalry; in i16 with its sign
+CHANCE = 1 << 16  # certainty; a chance is compared with 16 random bits
 MILLION = 1_000_000  # reward units in 1.0
 WEIGHT = 1 << 16  # a reward weight of 1.0
 
@@ -21,6 +23,16 @@ def to_need(share: float) -> int:
 def to_share(share: float) -> int:
     """A share, 0 to 1, in parts of SHARE."""
     return round(share * SHARE)
+
+
+def to_tie(share: float) -> int:
+    """A tie, -1 to 1, in parts of TIE."""
+    return round(share * TIE)
+
+
+def to_chance(share: float) -> int:
+    """A chance, 0 to 1, in parts of CHANCE."""
+    return round(share * CHANCE)
 
 
 def to_mills(coins: float) -> int:

@@ -26,7 +26,7 @@ def relief(world: World, state: State) -> Array:
     _, steps = affordances.routes(world, state)
     ticks = (steps + params.ticks).astype(jnp.int32)
     poor = state.agents.wallet < 2 * world.params["economy"].rent
-    cost = economy.price(world) * jnp.where(poor, 3 * THRIFT, THRIFT)[:, None]
+    cost = economy.price(world, state) * jnp.where(poor, 3 * THRIFT, THRIFT)[:, None]
     return params.effect // ticks[:, :, None] - cost[:, :, None]
 
 
@@ -45,7 +45,7 @@ def provision(world: World, state: State, allowed: Array) -> tuple[Array, Array]
     """The offer i32[A] that gives something the larder lacks, later items first (meals before what they are made of)."""
     gives = world.params["affordances"].gives > 0  # [O, I]
     lacks = state.agents.items < LARDER  # [A, I]
-    affords = state.agents.wallet[:, None] >= economy.price(world) + world.params["economy"].rent
+    affords = state.agents.wallet[:, None] >= economy.price(world, state) + world.params["economy"].rent
     useful = (lacks[:, None, :] & gives[None]) & (allowed & affords)[:, :, None]  # [A, O, I]
     rank = jnp.where(useful, jnp.arange(1, gives.shape[1] + 1, dtype=jnp.int32), 0).max(-1, initial=0)
     return jnp.argmax(rank, axis=-1).astype(jnp.int32), rank.max(-1) > 0

@@ -56,6 +56,7 @@ class Slot(struct.PyTreeNode):
 
     offer: Array  # i8[A] the offer that runs or ran last
     remaining: Array  # i16[A] ticks until it ends, 0 if nothing runs
+    paid: Array  # i32[A] mills paid for what runs, 0 if nothing runs
     finished: Array  # bool[A] something ended in this tick, done or refunded
     completed: Array  # bool[A] something was done to its end in this tick
 
@@ -81,7 +82,7 @@ def init(world: World, key: Key) -> Slot:
     """Nothing runs."""
     A = world.static.num_agents
     no = jnp.zeros(A, bool)
-    return Slot(jnp.zeros(A, jnp.int8), jnp.zeros(A, jnp.int16), no, no)
+    return Slot(jnp.zeros(A, jnp.int8), jnp.zeros(A, jnp.int16), jnp.zeros(A, jnp.int32), no, no)
 
 
 def is_open(world: World, tick: Array) -> Array:
@@ -106,7 +107,7 @@ def may_begin(world: World, state: State, tick: Array, facility: Array, offer: A
     params, agents = world.params["affordances"], state.agents
     each = (slice(None), *[None] * (facility.ndim - 1))  # agents first, whatever follows
     has_items = (agents.items[each] >= params.takes[offer]).all(-1)
-    affords = agents.wallet[each] >= economy.price(world)[offer]
+    affords = agents.wallet[each] >= economy.price(world, state)[offer]
     stocked = state.facilities.stock[facility] >= params.stock[offer]
     return is_open(world, tick)[offer] & stocked & has_items & affords
 
@@ -137,7 +138,7 @@ def begin(world: World, state: State) -> tuple[State, Array]:
     fits = world.map.facility_kind[facility] == kind[offer]
     starts = asks & fits & may_begin(world, state, state.tick, facility, offer)
 
-    price = jnp.where(starts, economy.price(world)[offer], 0)
+    price = jnp.where(starts, economy.price(world, state)[offer], 0)
     items = agents.items - jnp.where(starts[:, None], params.takes[offer], jnp.int8(0))
     seller = jnp.where(starts, facility, jnp.int16(NOTHING))
     stock = state.facilities.stock.at[seller].add(-params.stock[offer], mode="drop")
@@ -148,6 +149,7 @@ def begin(world: World, state: State) -> tuple[State, Array]:
     slot = slot.replace(
         offer=jnp.where(starts, offer, slot.offer),
         remaining=jnp.where(starts, params.ticks[offer], slot.remaining),
+        paid=jnp.where(starts, price, slot.paid),
     )
     return economy.book(state, sales=-masks.total(price)).put(affordances=slot), starts
 
@@ -156,7 +158,7 @@ def refund(world: World, state: State) -> tuple[State, Array]:
     """Give everything back to those whose offer has closed on them. Returns the state and who was refunded bool[A]."""
     params, slot, agents = world.params["affordances"], state.slots["affordances"], state.agents
     closed = (slot.remaining > 0) & ~is_open(world, state.tick)[slot.offer] & agents.alive
-    price = jnp.where(closed, economy.price(world)[slot.offer], 0)
+    price = jnp.where(closed, slot.paid, 0)
     items = agents.items + jnp.where(closed[:, None], params.takes[slot.offer], jnp.int8(0))
     seller = jnp.where(closed, state.slots["queues"].facility, jnp.int16(NOTHING))
     stock = state.facilities.stock.at[seller].add(params.stock[slot.offer], mode="drop")
@@ -184,8 +186,9 @@ def step(world: World, state: State, key: Key) -> State:
     gains = jnp.where(ends[:, None], params.gives[slot.offer], jnp.int8(0)).astype(jnp.int16)
     items = jnp.minimum(agents.items.astype(jnp.int16) + gains, MAX_CARRIED).astype(jnp.int8)
     remaining = jnp.where(agents.alive, jnp.maximum(slot.remaining - 1, 0), 0).astype(jnp.int16)
+    paid = jnp.where(remaining > 0, slot.paid, 0)
     agents = agents.replace(needs=jnp.clip(needs, 0, fixed.NEED), items=items)
-    return state.replace(agents=agents).put(affordances=Slot(slot.offer, remaining, ends | closed, ends))
+    return state.replace(agents=agents).put(affordances=Slot(slot.offer, remaining, paid, ends | closed, ends))
 
 
 def rewards(world: World, state: State):

@@ -59,8 +59,8 @@ def init(world: World, key: Key) -> Slot:
     return Slot(jnp.zeros(len(ACCOUNTS), jnp.int32), jnp.zeros(world.static.num_agents, jnp.int8))
 
 
-def price(world: World) -> Array:
-    """What each offer costs: i32[O] mills."""
+def price(world: World, state: State) -> Array:
+    """What each offer costs in this tick: i32[O] mills."""
     return world.params["economy"].price
 
 

@@ -26,6 +26,8 @@ def invariants(world: World, state: State) -> dict[str, Array]:
     for system, more in BY_SYSTEM.items():
         if world.static.has(system):
             rules.update(more(world, state))
+    for system in world.static.systems:
+        rules.update(system.rules(world, state))
     return rules
 
 
