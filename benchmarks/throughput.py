@@ -79,7 +79,7 @@ def measure(world, batch: int, observe: bool, repeats: int) -> dict[str, float]:
 def main() -> None:
     options = argparse.ArgumentParser(description="Throughput of a world.")
     options.add_argument("--world", default="town")
-    options.add_argument("--variant", default="compact", choices=["compact", "hybrid"])
+    options.add_argument("--variant", default="compact", choices=["compact", "hybrid", "full"])
     options.add_argument("--batches", type=int, nargs="+", default=[1, 64, 1024, 4096])
     options.add_argument("--repeats", type=int, default=5)
     options.add_argument("--json", type=Path, help="also write the result here")

@@ -20,7 +20,7 @@ from townlet_jax import World, load, schema
 from townlet_jax.config import schema as world_schema
 from townlet_jax.config.allowed import Slot, allowed, choices, fields
 from townlet_jax.config.validate import validate
-from townlet_jax.observe.layers import LAYERS
+from townlet_jax.observe import layer_names
 from townlet_jax.systems import ORDER
 from townlet_jax.worlds import read
 from train import evaluate, ppo, replay
@@ -28,7 +28,7 @@ from train.config import TrainConfig
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py. Change the code, then run `python docs/generate.py`. -->\n"
-VARIANTS = ("compact", "hybrid")
+VARIANTS = ("compact", "hybrid", "full")
 KINDS = {str: "text", int: "integer", float: "number", bool: "true or false", Any: "mapping, see below"}
 
 LAYER_MEANING = {
@@ -38,6 +38,8 @@ LAYER_MEANING = {
     "post": "a post, where somebody works",
     "agent": "another living agent",
     "busy_agent": "another living agent for whom an offer runs",
+    "reserved": "a facility that somebody holds",
+    "usable": "a facility that the agent itself could use now",
 }
 
 MASKS = {
@@ -66,22 +68,26 @@ from townlet_jax import explain, make
 
 env = make("town", **{{"observation.variant": "compact"}})
 words = explain(env.world, env.observe(env.reset(jax.random.key(0))), agent=0)
-assert 0.5 <= words["need.hunger"] <= 0.9 and "wait" in words["allowed"]
+assert 0.5 <= words["need_hunger"] <= 0.9 and "wait" in words["allowed"]
 ```
 
 ## Parts
 
-The world's key `observation.variant` chooses the variant. The two differ in the map layers only.
+The world's key `observation.variant` chooses the variant. `compact` has no
+map, `hybrid` a thin map and directions, `full` a map of every kind of facility and the same directions.
 
 {parts}
 ## Features
 
-Both variants have these. A slot without a living person has zeros.
+All variants have these. A slot without a living person has zeros.
 
 {features}
+`hybrid` and `full` have these besides:
+
+{directions}
 ## Map layers
 
-Only `hybrid` has them: a window of {side} x {side} cells (key `observation.window`), 0 or 1, the agent in the middle,
+`hybrid` and `full` have them: a window of {side} x {side} cells (key `observation.window`), 0 or 1, the agent in the middle,
 north up.
 
 {layers}
@@ -160,35 +166,41 @@ def meaning(world: World, action: str) -> str:
     }[verb]
 
 
-def features_table(world: World) -> str:
-    """The feature vector."""
+def features_table(world: World, known: Iterable[str] = ()) -> str:
+    """The feature vector, without the fields that are known."""
     lines = [
         (span(e.start, e.stop), f"`{e.name}`", code(e.entries) or "-", e.unit, f"{e.low:g} to {e.high:g}")
         for e in schema(world)
+        if e.name not in known
     ]
     return table(("index", "name", "entries", "unit", "range"), lines)
 
 
 def observations() -> str:
     """The page docs/observations.md."""
-    compact, hybrid = (load("town", **{"observation.variant": variant}) for variant in VARIANTS)
-    if schema(compact) != schema(hybrid):
-        raise SystemExit("docs/generate.py: the variants differ in their features; write two tables")
-    A, width, side = hybrid.static.num_agents, schema(hybrid)[-1].stop, hybrid.static.window
-    actions = hybrid.static.actions.names
+    worlds = [load("town", **{"observation.variant": variant}) for variant in VARIANTS]
+    compact, hybrid, full = worlds
+    if schema(hybrid) != schema(full):
+        raise SystemExit("docs/generate.py: the variants with a map differ in their features; write two tables")
+    A, actions = hybrid.static.num_agents, hybrid.static.actions.names
+    width = lambda world: f"[{A}, {schema(world)[-1].stop}]"
+    shape = lambda world: f"[{A}, {len(layer_names(world))}, {world.static.window}, {world.static.window}]"
     parts = [
-        ("`features`", "f32", f"[{A}, {width}]", f"[{A}, {width}]"),
-        ("`layers`", "u8", f"[{A}, 0, 0, 0]", f"[{A}, {len(LAYERS)}, {side}, {side}]"),
-        ("`action_mask`", "bool", f"[{A}, {len(actions)}]", f"[{A}, {len(actions)}]"),
+        ("`features`", "f32", *map(width, worlds)),
+        ("`layers`", "u8", *map(shape, worlds)),
+        ("`action_mask`", "bool", *[f"[{A}, {len(actions)}]"] * len(worlds)),
     ]
-    layers = [(i, f"`{name}`", LAYER_MEANING[name]) for i, name in enumerate(LAYERS)]
+    thin, number = layer_names(hybrid), {name: i for i, name in enumerate(layer_names(full))}
+    kind = lambda name: LAYER_MEANING.get(name) or f"a {name.removeprefix('kind_').replace('_', ' ')}"
+    layers = [(thin.index(name) if name in thin else "-", i, f"`{name}`", kind(name)) for name, i in number.items()]
     acts = [(i, f"`{name}`", meaning(hybrid, name)) for i, name in enumerate(actions)]
     return OBSERVATIONS.format(
         note=NOTE,
         parts=table(("part", "type", *VARIANTS), parts),
-        features=features_table(hybrid),
-        side=side,
-        layers=table(("layer", "name", "1 means"), layers),
+        features=features_table(compact),
+        directions=features_table(hybrid, [entry.name for entry in schema(compact)]),
+        side=hybrid.static.window,
+        layers=table(("hybrid", "full", "name", "1 means"), layers),
         actions=table(("index", "name", "what it does"), acts),
         masks=table(
             ("action", "allowed"),

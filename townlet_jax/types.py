@@ -65,7 +65,7 @@ class Static(NamedTuple):
     names: Names
     actions: Actions
     systems: tuple[System, ...]
-    observation: str  # "compact" or "hybrid"
+    observation: str  # "compact", "hybrid" or "full"
     window: int  # cells, odd: side of the map window
     config_id: str
 
@@ -94,6 +94,7 @@ class Map(struct.PyTreeNode):
     route: Array  # i16[H * C, O] the facility that a resident of home h on cell c would use for offer o
     route_distance: Array  # i16[H * C, O] steps to it
     place_of: Array  # i8[C] index into Names.places, -1 outdoors (for pictures only)
+    around: Array  # u8[C] facilities within `NEAR` cells
     window: Array  # u8[C, L * w * w] the static map layers around each cell
 
 

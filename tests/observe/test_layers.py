@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from townlet_jax.observe import LAYERS
+from townlet_jax.observe import layer_names
 
 ROOM = """
     #######
@@ -21,14 +21,46 @@ def room(board):
     return board(ROOM, **{"observation.variant": "hybrid", "observation.window": 3})
 
 
+@pytest.fixture
+def full(board):
+    drawing = ROOM.replace("#@....#", "#@.B..#")
+    return board(drawing, **{"observation.variant": "full", "observation.window": 3})
+
+
 def seen(room, state, agent, layer):
     """One layer as drawn rows, x for 1."""
-    window = room.observe(state).layers[agent, LAYERS.index(layer)]
+    window = room.observe(state).layers[agent, layer_names(room.world).index(layer)]
     return ["".join(".x"[value] for value in row) for row in window.tolist()]
 
 
-def test_the_layers_and_their_order():
-    assert LAYERS == ("blocked", "door", "facility", "post", "agent", "busy_agent")
+def test_the_layers_and_their_order(room, full):
+    assert layer_names(room.world) == ("blocked", "door", "facility", "post", "agent", "busy_agent")
+    assert layer_names(full.world) == (
+        *("blocked", "door", "facility", "post", "kind_shower", "kind_bed"),
+        *("agent", "busy_agent", "reserved", "usable"),
+    )
+
+
+def test_the_full_map_tells_kinds_apart(full):
+    state = full.state()
+    assert full.observe(state).layers.shape == (3, 10, 3, 3)
+    assert seen(full, state, 1, "kind_shower") == ["x..", "...", "..."]
+    assert seen(full, state, 1, "kind_bed") == EMPTY
+    assert seen(full, state, 2, "kind_bed") == ["...", "...", ".x."]
+    assert seen(full, state, 2, "facility") == ["...", "...", ".x."]
+
+
+def test_the_full_map_shows_what_is_held_and_what_one_could_use(full):
+    state = full.state()
+    assert seen(full, state, 1, "reserved") == EMPTY
+    assert seen(full, state, 1, "usable") == ["x..", "...", "..."]
+    slot = state.slots["queues"].replace(
+        facility=jnp.array([0, 0, 32767], jnp.int16), place=jnp.array([0, 1, 0], jnp.int8)
+    )
+    state = state.put(queues=slot).replace(agents=state.agents.replace(wallet=jnp.zeros(3, jnp.int32)))
+    assert seen(full, state, 1, "reserved") == ["x..", "...", "..."]
+    assert seen(full, state, 1, "usable") == EMPTY  # no money for the shower
+    assert seen(full, state, 2, "usable") == ["...", "...", ".x."]  # a bed costs nothing
 
 
 def test_shape_and_type(room):

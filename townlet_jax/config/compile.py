@@ -9,7 +9,7 @@ from flax import struct
 
 from ..core import fixed, grid
 from ..core.grid import DIRECTIONS, UNREACHABLE
-from ..observe.layers import STATIC
+from ..observe.layers import NEAR, THIN
 from ..types import NOTHING, Actions, Array, Map, Names, Static, System, World
 from .layout import Layout, start_cells
 
@@ -75,25 +75,45 @@ def assign_posts(layout: Layout, names: Names, num_agents: int) -> np.ndarray:
     return np.array([turns[a % len(turns)] if turns else NOTHING for a in range(num_agents)], np.int16)
 
 
-def static_layers(layout: Layout) -> np.ndarray:
-    """The map layers that never change: u8[STATIC, H, W]."""
+def static_layers(layout: Layout, kinds: Sequence[str]) -> np.ndarray:
+    """The map layers that never change: u8[L, H, W], those of `THIN` and one for each of some kinds of facility."""
     height, width = layout.ground.shape
     blocked = (layout.neighbour == np.arange(height * width)[:, None]).all(1)
-    layers = np.zeros((len(STATIC), height * width), np.uint8)
+    layers = np.zeros((len(THIN) + len(kinds), height * width), np.uint8)
     layers[0] = blocked
     layers[1] = layout.ground.reshape(-1) == grid.GROUNDS.index("door")
     layers[2, layout.facility_cell] = 1
     layers[3, layout.post_cell] = 1
-    return layers.reshape(len(STATIC), height, width)
+    for layer, kind in enumerate(kinds, len(THIN)):
+        layers[layer, layout.facility_cell[np.array(layout.facility_kind) == kind]] = 1
+    return layers.reshape(-1, height, width)
 
 
-def tables(layout: Layout, names: Names, num_agents: int, window: int, hybrid: bool) -> Map:
+def map_windows(layout: Layout, names: Names, variant: str, side: int) -> np.ndarray:
+    """What each cell's window of static layers shows: u8[C, L * side * side]; nothing in the variant without a map."""
+    if variant == "compact":
+        return np.zeros((layout.ground.size, 0), np.uint8)
+    layers = static_layers(layout, names.kinds if variant == "full" else ())
+    outside = np.zeros(len(layers), np.uint8)
+    outside[0] = 1
+    return grid.windows(layers, side, outside)
+
+
+def facilities_around(layout: Layout) -> np.ndarray:
+    """How many facilities lie within `NEAR` cells of each cell, itself included: u8[C]."""
+    side = 2 * NEAR + 1
+    here = np.zeros((1, layout.ground.size), np.uint8)
+    here[0, layout.facility_cell] = 1
+    windows = grid.windows(here.reshape(1, *layout.ground.shape), side, np.zeros(1, np.uint8))
+    return windows.sum(1).astype(np.uint8)
+
+
+def tables(layout: Layout, names: Names, num_agents: int, variant: str, window: int) -> Map:
     """All the tables of a world."""
     num_places = layout.place_cell.shape[1]
     targets = np.concatenate([layout.place_cell.reshape(-1), layout.post_cell, layout.home_cell])
     distance = np.stack([grid.distances(layout.neighbour, int(t)) for t in targets], axis=1)
     next_hop = np.stack([grid.hops(layout.neighbour, distance[:, t]) for t in range(len(targets))], axis=1)
-    around = grid.windows(static_layers(layout), window, np.array([1, 0, 0, 0], np.uint8))
     route, route_distance = routes(layout, names, distance, num_places)
     index = lambda words, table: np.array([table.index(word) for word in words], np.int8)
     return Map(
@@ -116,7 +136,8 @@ def tables(layout: Layout, names: Names, num_agents: int, window: int, hybrid: b
         route=jnp.array(route),
         route_distance=jnp.array(route_distance),
         place_of=jnp.array(layout.place_of),
-        window=jnp.array(around if hybrid else np.zeros((len(layout.place_of), 0), np.uint8)),
+        around=jnp.array(facilities_around(layout)),
+        window=jnp.array(map_windows(layout, names, variant, window)),
     )
 
 
@@ -135,7 +156,7 @@ def compile_world(config: Any, layout: Layout, order: Sequence[System], config_i
     names = names_of(config, layout)
     systems = tuple(system for system in order if getattr(config.systems, system.name) is not None)
     height, width = layout.ground.shape
-    hybrid = config.observation.variant == "hybrid"
+    variant, window = config.observation.variant, config.observation.window
     static = Static(
         name=config.name,
         version=config.version,
@@ -149,8 +170,8 @@ def compile_world(config: Any, layout: Layout, order: Sequence[System], config_i
         names=names,
         actions=actions_of(names),
         systems=systems,
-        observation=config.observation.variant,
-        window=config.observation.window if hybrid else 0,
+        observation=variant,
+        window=0 if variant == "compact" else window,
         config_id=config_id,
     )
     begin = config.start
@@ -163,5 +184,5 @@ def compile_world(config: Any, layout: Layout, order: Sequence[System], config_i
     )
     params = {system.name: system.build(getattr(config.systems, system.name), names) for system in systems}
     params = {"start": start, **{name: value for name, value in params.items() if value != ()}}
-    world_map = tables(layout, names, config.num_agents, config.observation.window, hybrid)
+    world_map = tables(layout, names, config.num_agents, variant, window)
     return World(params=params, map=world_map, static=static)

@@ -49,7 +49,9 @@ class MapConfig(Section):
 class ObservationConfig(Section):
     """What agents see."""
 
-    variant: Literal["compact", "hybrid"] = Field("hybrid", description="compact has no map layers, hybrid has them")
+    variant: Literal["compact", "hybrid", "full"] = Field(
+        "hybrid", description="compact has no map, hybrid a thin map and directions, full a map of every kind"
+    )
     window: int = Field(11, ge=3, le=21, description="side of the map window in cells, odd")
 
     @field_validator("window")

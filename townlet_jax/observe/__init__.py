@@ -7,10 +7,10 @@ import numpy as np
 from ..types import Observation, State, World
 from .action_mask import action_mask
 from .features import features, fields
-from .layers import LAYERS, layers
+from .layers import layer_names, layers
 from .schema import Entry, place
 
-__all__ = ["LAYERS", "Entry", "action_mask", "explain", "features", "layers", "observe", "schema"]
+__all__ = ["Entry", "action_mask", "explain", "features", "layer_names", "layers", "observe", "schema"]
 
 
 def observe(world: World, state: State) -> Observation:
@@ -36,7 +36,7 @@ def explain(world: World, observation: Observation, agent: int = 0) -> dict[str,
         agent: index of the slot.
 
     Returns:
-        Feature name (`field` or `field.entry`) -> float, and "allowed" -> the names of the allowed actions.
+        Feature name (`field` or `field_entry`) -> float, and "allowed" -> the names of the allowed actions.
 
     Raises:
         IndexError: there is no such agent.
@@ -46,8 +46,7 @@ def explain(world: World, observation: Observation, agent: int = 0) -> dict[str,
         raise IndexError(f"agent {agent}: this world has agents 0 to {world.static.num_agents - 1}")
     words: dict[str, Any] = {}
     for entry in schema(world):
-        names = [f"{entry.name}.{word}" for word in entry.entries] or [entry.name]
-        words.update(zip(names, row[entry.start : entry.stop].tolist()))
+        words.update(zip(entry.names, row[entry.start : entry.stop].tolist()))
     mask = np.asarray(observation.action_mask[agent])
     words["allowed"] = [name for name, allowed in zip(world.static.actions.names, mask) if allowed]
     return words

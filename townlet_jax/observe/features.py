@@ -1,14 +1,18 @@
-"""The feature vector: one group of fields for each system that the world runs."""
+"""The feature vector: one group of fields for each system that the world runs.
+
+`hybrid` and `full` have directions behind them, so that what `compact` has comes first in all three. Where the original Townlet had a feature of the same meaning, the
+field with its entry, joined by `_`, bears the name that it had there (`need_hunger`, `shift_on_time`).
+"""
 
 from collections.abc import Callable
 
 import jax.numpy as jnp
 
 from ..core import fixed
-from ..core.grid import DIRECTIONS
-from ..systems import affordances, employment
-from ..systems.intents import MOVE
-from ..types import Array, Feature, State, World
+from ..core.grid import ARRIVED, DIRECTIONS, UNREACHABLE
+from ..systems import affordances, employment, intents
+from ..types import NOTHING, Array, Feature, State, World
+from .layers import NEAR
 
 FAR = 64.0  # steps that count as far away
 
@@ -21,6 +25,38 @@ def share(value: Array, whole: float) -> Array:
 def one_hot(index: Array, size: int) -> Array:
     """f32[A, size], a zero row where the index is out of range."""
     return (index[:, None] == jnp.arange(size, dtype=index.dtype)).astype(jnp.float32)
+
+
+def towards(world: World, state: State, cell: Array) -> tuple[Array, Array]:
+    """The unit vectors from agents to cells u16[A, X]: east and south, f32[A, X] each; 0 where one is there."""
+    width, here = jnp.uint16(world.static.width), state.agents.cell[:, None]
+    east = (cell % width).astype(jnp.float32) - (here % width).astype(jnp.float32)
+    south = (cell // width).astype(jnp.float32) - (here // width).astype(jnp.float32)
+    length = jnp.maximum(jnp.sqrt(east * east + south * south), 1.0)
+    return east / length, south / length
+
+
+def direction_fields(world: World) -> list[Feature]:
+    """Directions, as the crow flies."""
+    static = world.static
+    if static.observation == "compact" or not static.has("affordances"):
+        return []
+    goals = (*static.names.offers, *(["work"] if static.names.jobs else []), "home")
+    return [Feature(f"{way}_of", len(goals), f"unit vector, {way}", -1, 1, goals) for way in ("east", "south")]
+
+
+def direction_values(world: World, state: State) -> list[Array]:
+    """Directions, as the crow flies."""
+    if not direction_fields(world):
+        return []
+    route, steps = affordances.routes(world, state)
+    goals = [jnp.where(steps < UNREACHABLE, world.map.place_cell[route, 0], state.agents.cell[:, None])]
+    if world.static.names.jobs:
+        post = world.map.agent_post
+        works = world.map.post_cell[jnp.where(post == NOTHING, jnp.int16(0), post)]
+        goals.append(jnp.where(post == NOTHING, state.agents.cell, works)[:, None])
+    goals.append(world.map.home_cell[world.map.agent_home][:, None])
+    return list(towards(world, state, jnp.concatenate(goals, axis=1)))
 
 
 def needs_fields(world: World) -> list[Feature]:
@@ -66,7 +102,8 @@ def employment_fields(world: World) -> list[Feature]:
         Feature("shift", len(employment.STATES), "one-hot", 0, 1, employment.STATES),
         Feature("until_shift", 1, "ticks to the next start / ticks a day", 0, 1),
         Feature("shift_left", 1, "ticks to the end / ticks a day, 0 outside", 0, 1),
-        Feature("attendance", 1, "share of the last shifts", 0, 1),
+        Feature("attendance_ratio", 1, "share of the last shifts", 0, 1),
+        Feature("on_shift", 1, "0 or 1: at the post in the own shift", 0, 1),
         Feature("at_post", 1, "0 or 1", 0, 1),
         Feature("post_distance", 1, "steps / 64, at most 1", 0, 1),
     ]
@@ -90,6 +127,7 @@ def employment_values(world: World, state: State) -> list[Array]:
         until * employed,
         left,
         employment.attendance(state),
+        employment.is_present(state.slots["employment"]).astype(jnp.float32),
         employment.at_post(world, state).astype(jnp.float32),
         share(distance, FAR),
     ]
@@ -126,15 +164,26 @@ def options_fields(world: World) -> list[Feature]:
     return [
         Feature("option", layout.num_options, "one-hot, zeros if none", 0, 1, layout.names[layout.options :]),
         Feature("commit", 1, "ticks / 120, that the choice still binds", 0, 1),
-        Feature("heading", 4, "one-hot, zeros if one stands", 0, 1, DIRECTIONS),
+        Feature("path_hint", 4, "one-hot: the next step to what one has chosen, zeros if none", 0, 1, DIRECTIONS),
+        Feature("home_distance", 1, "steps / 64, at most 1", 0, 1),
+        Feature("ctx_reset_flag", 1, "0 or 1: a new person, or moved or changed from outside", 0, 1),
     ]
 
 
 def options_values(world: World, state: State) -> list[Array]:
     """What one is doing."""
-    slot, intent = state.slots["intents"], state.intent
-    heading = jnp.where(intent.verb == MOVE, intent.arg, jnp.int8(4))
-    return [one_hot(slot.option, world.static.actions.num_options), share(slot.commit, 120.0), one_hot(heading, 4)]
+    slot, static = state.slots["intents"], world.static
+    target, has = intents.walk_target(world, state, slot)
+    hop = jnp.where(has, world.map.next_hop[state.agents.cell, target], jnp.int8(ARRIVED))
+    homes = static.num_facilities * static.num_places + static.num_posts
+    home = world.map.distance[state.agents.cell, homes + world.map.agent_home.astype(jnp.int32)]
+    return [
+        one_hot(slot.option, static.actions.num_options),
+        share(slot.commit, 120.0),
+        one_hot(hop, 4),
+        share(home, FAR),
+        slot.reset.astype(jnp.float32),
+    ]
 
 
 def crowd_fields(world: World) -> list[Feature]:
@@ -143,7 +192,17 @@ def crowd_fields(world: World) -> list[Feature]:
         Feature("blocked", 1, "0 or 1: the last step failed", 0, 1),
         Feature("queue_place", 1, "place / 4, at most 1", 0, 1),
         Feature("in_queue", 1, "0 or 1", 0, 1),
-        Feature("neighbours", 1, "share of the others within 5 cells", 0, 1),
+        Feature("reservation_active", 1, "0 or 1: first in the queue", 0, 1),
+        Feature("neighbor_agent_ratio", 1, "share of the others within 5 cells", 0, 1),
+        Feature("neighbor_object_ratio", 1, "facilities within 5 cells / 16, at most 1", 0, 1),
+        Feature(
+            "reserved_tile_ratio",
+            1,
+            "agents within 5 cells, oneself included, who hold a reservation / 4, at most 1",
+            0,
+            1,
+        ),
+        Feature("nearest_agent_distance", 1, "cells / 5, 1 if nobody is within 5", 0, 1),
     ]
 
 
@@ -152,24 +211,39 @@ def crowd_values(world: World, state: State) -> list[Array]:
     static, agents, queues = world.static, state.agents, state.slots["queues"]
     row = (agents.cell // jnp.uint16(static.width)).astype(jnp.int16)
     col = (agents.cell % jnp.uint16(static.width)).astype(jnp.int16)
-    near = (jnp.abs(row[:, None] - row[None, :]) <= 5) & (jnp.abs(col[:, None] - col[None, :]) <= 5)
-    others = near & agents.alive[None, :] & ~jnp.eye(static.num_agents, dtype=bool)
+    gap = jnp.maximum(
+        jnp.abs(row[:, None] - row[None, :]), jnp.abs(col[:, None] - col[None, :])
+    )  # Chebyshev, i16[A, A]
+    others = (gap <= NEAR) & agents.alive[None, :] & ~jnp.eye(static.num_agents, dtype=bool)
+    waits = queues.facility != NOTHING
+    holds = waits & (queues.place == 0)
+    nearest = jnp.where(others, gap, jnp.int16(NEAR)).min(-1)
     return [
         (state.slots["movement"].blocked > 0).astype(jnp.float32),
         share(queues.place, 4.0),
-        (queues.facility < static.num_facilities).astype(jnp.float32),
+        waits.astype(jnp.float32),
+        holds.astype(jnp.float32),
         share(others.sum(-1, dtype=jnp.int8), max(static.num_agents - 1, 1)),
+        share(world.map.around[agents.cell], 16.0),
+        share(((gap <= NEAR) & holds[None, :]).sum(-1, dtype=jnp.int8), 4.0),
+        share(nearest, NEAR),
     ]
 
 
 def fate_fields(world: World) -> list[Feature]:
     """Danger."""
-    return [Feature("critical", 1, "ticks with a critical need / 30, at most 1", 0, 1)]
+    return [
+        Feature("critical", 1, "ticks with a critical need / 30, at most 1", 0, 1),
+        Feature("episode_progress", 1, "share of the episode gone by", 0, 1),
+    ]
 
 
 def fate_values(world: World, state: State) -> list[Array]:
     """Danger."""
-    return [share(state.slots["lifecycle"].critical, 30.0)]
+    left = state.slots["lifecycle"].ends - state.tick
+    gone = 1.0 - left.astype(jnp.float32) / world.params["lifecycle"].episode_ticks.astype(jnp.float32)
+    progress = jnp.broadcast_to(jnp.clip(gone, 0.0, 1.0), (world.static.num_agents,))
+    return [share(state.slots["lifecycle"].critical, 30.0), progress]
 
 
 GROUPS: dict[str, tuple[Callable[[World], list[Feature]], Callable[[World, State], list[Array]]]] = {
@@ -186,13 +260,14 @@ GROUPS: dict[str, tuple[Callable[[World], list[Feature]], Callable[[World, State
 def fields(world: World) -> list[Feature]:
     """All fields of a world, in the order of its systems."""
     groups = [GROUPS.get(system.name, (system.fields, system.features)) for system in world.static.systems]
-    return [field for fields_of, _ in groups for field in fields_of(world)]
+    return [field for fields_of, _ in groups for field in fields_of(world)] + direction_fields(world)
 
 
 def features(world: World, state: State) -> Array:
     """The feature vectors of a town: f32[A, D]; zeros for who is not alive."""
     A = world.static.num_agents
     groups = [GROUPS.get(system.name, (system.fields, system.features)) for system in world.static.systems]
-    parts = [value.reshape(A, -1) for _, values_of in groups for value in values_of(world, state)]
+    values = [value for _, values_of in groups for value in values_of(world, state)]
+    parts = [value.reshape(A, -1) for value in [*values, *direction_values(world, state)]]
     row = jnp.concatenate(parts, axis=1) if parts else jnp.zeros((A, 0), jnp.float32)
     return jnp.where(state.agents.alive[:, None], row, 0.0)

@@ -16,6 +16,13 @@ class Entry(NamedTuple):
     high: float
     entries: tuple[str, ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for each number of the field."""
+        size = self.stop - self.start
+        words = self.entries or (tuple(str(i) for i in range(size)) if size > 1 else ())
+        return tuple(f"{self.name}_{word}" for word in words) if words else (self.name,) * size
+
 
 def place(fields: list[Feature]) -> tuple[Entry, ...]:
     """Lay the fields one behind the other."""

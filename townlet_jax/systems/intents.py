@@ -46,6 +46,7 @@ class Slot(struct.PyTreeNode):
     option: Array  # i8[A] index of the option, num_options if none
     facility: Array  # i16[A] where it is to be done, NOTHING if nowhere
     commit: Array  # i8[A] ticks for which the choice still binds
+    reset: Array  # bool[A] a new person or a sudden change: memories of the slot no longer fit
 
 
 def build(config, names) -> Params:
@@ -57,7 +58,7 @@ def init(world: World, key: Key) -> Slot:
     """Nobody has chosen anything."""
     A = world.static.num_agents
     none = jnp.full(A, world.static.actions.num_options, jnp.int8)
-    return Slot(none, jnp.full(A, NOTHING, jnp.int16), jnp.zeros(A, jnp.int8))
+    return Slot(none, jnp.full(A, NOTHING, jnp.int16), jnp.zeros(A, jnp.int8), jnp.ones(A, bool))
 
 
 def may_choose(world: World, state: State) -> Array:
@@ -87,6 +88,7 @@ def choose(world: World, state: State) -> tuple[Array, Slot]:
         option=jnp.where(chooses, option, jnp.where(goes_on, slot.option, none)),
         facility=jnp.where(chooses, facility, jnp.where(goes_on, slot.facility, nowhere)),
         commit=jnp.where(chooses, binds, jnp.where(goes_on, slot.commit, jnp.int8(0))),
+        reset=~state.agents.alive,  # of who arrives later in this tick
     )
 
 
