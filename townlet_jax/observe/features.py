@@ -1,7 +1,8 @@
 """The feature vector: one group of fields for each system that the world runs.
 
-`hybrid` and `full` have directions behind them, so that what `compact` has comes first in all three. Where the original Townlet had a feature of the same meaning, the
-field with its entry, joined by `_`, bears the name that it had there (`need_hunger`, `shift_on_time`).
+`hybrid` and `full` have directions behind them, so that what `compact` has comes first in all three. Where the original Townlet
+had a feature of the same meaning, the field with its entry, joined by `_`, bears the name that it had there (`need_hunger`,
+`shift_on_time`).
 """
 
 from collections.abc import Callable
