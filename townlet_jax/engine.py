@@ -17,18 +17,19 @@ def stream(key: Key, name: str) -> Key:
 
 
 def people(world: World, key: Key) -> Agents:
-    """The first residents, at home, with needs drawn between the two bounds of the world's `start`."""
+    """The first residents, each in its place, with needs drawn between the two bounds of the world's `start`."""
     static, start = world.static, world.params["start"]
     A, N = static.num_agents, len(static.names.needs)
     span = (start.needs[1] - start.needs[0] + 1).astype(jnp.uint32)
     bits = jax.random.bits(stream(key, "needs"), (A, N), jnp.uint32) >> 8
+    needs = start.needs[0] + (bits % span).astype(jnp.int32)
     return Agents(
-        alive=jnp.ones(A, bool),
+        alive=start.joins == 0,
         generation=jnp.zeros(A, jnp.int16),
         cell=start.cell,
-        needs=start.needs[0] + (bits % span).astype(jnp.int32),
-        wallet=jnp.broadcast_to(start.wallet, (A,)),
-        items=jnp.broadcast_to(start.items, (A, len(static.names.items))),
+        needs=jnp.where((start.joins == 0)[:, None], needs, 0),
+        wallet=start.wallet,
+        items=start.items,
     )
 
 
@@ -61,7 +62,8 @@ def reset(world: World, key: Key) -> State:
     )
     slots = {system.name: system.init(world, stream(key, system.name)) for system in static.systems}
     if "lifecycle" in slots:
-        slots["lifecycle"] = slots["lifecycle"].replace(ends=slots["lifecycle"].ends + tick)
+        fate = slots["lifecycle"]
+        slots["lifecycle"] = fate.replace(ends=fate.ends + tick, arrives=start.joins)
     state = state.put(**{name: slot for name, slot in slots.items() if jax.tree.leaves(slot)})
     return jax.tree.map(jnp.copy, state)  # no two leaves share a buffer, so that the state can be donated
 

@@ -92,7 +92,7 @@ def test_purses_equal_the_books_to_the_mill_in_random_play(village):
     play = village.play
     money = play.wallet.astype(np.int64).sum(axis=-1)  # [towns, ticks]
     books = play.ledger.astype(np.int64).sum(axis=-1)
-    start = village.world.static.num_agents * int(village.world.params["start"].wallet)
+    start = int(village.world.params["start"].wallet.sum())
     np.testing.assert_array_equal(money, start + books)
     assert (play.wallet >= 0).all()
     assert (play.ledger[:, -1] != 0).any(axis=0).all()  # every account was used, or this test shows nothing

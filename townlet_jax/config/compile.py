@@ -5,23 +5,13 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
-from ..core import fixed, grid
+from ..core import grid
 from ..core.grid import DIRECTIONS, UNREACHABLE
 from ..observe.layers import NEAR, THIN
-from ..types import NOTHING, Actions, Array, Map, Names, Static, System, World
-from .layout import Layout, start_cells
-
-
-class Start(struct.PyTreeNode):
-    """How an episode begins."""
-
-    tick: Array  # i32[2] least and most
-    needs: Array  # i32[2] least and most, parts of fixed.NEED
-    wallet: Array  # i32[] mills
-    items: Array  # i8[I]
-    cell: Array  # u16[A]
+from ..types import NOTHING, Actions, Map, Names, Static, System, World
+from . import schedule, start
+from .layout import Layout
 
 
 def names_of(config: Any, layout: Layout) -> Names:
@@ -174,15 +164,10 @@ def compile_world(config: Any, layout: Layout, order: Sequence[System], config_i
         window=0 if variant == "compact" else window,
         config_id=config_id,
     )
-    begin = config.start
-    start = Start(
-        tick=jnp.array(begin.tick, jnp.int32),
-        needs=jnp.array([fixed.to_need(share) for share in begin.needs], jnp.int32),
-        wallet=jnp.int32(fixed.to_mills(begin.wallet)),
-        items=jnp.array([begin.items.get(item, 0) for item in names.items], jnp.int8),
-        cell=jnp.array(start_cells(layout, config.num_agents), jnp.uint16),
-    )
     params = {system.name: system.build(getattr(config.systems, system.name), names) for system in systems}
-    params = {"start": start, **{name: value for name, value in params.items() if value != ()}}
+    params = {name: value for name, value in params.items() if value != ()}
+    params["start"] = start.build(config, layout, names)
+    if config.schedule is not None:
+        params["schedule"] = schedule.build(config, static.actions.names)
     world_map = tables(layout, names, config.num_agents, variant, window)
     return World(params=params, map=world_map, static=static)

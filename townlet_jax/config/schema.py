@@ -63,6 +63,28 @@ class ObservationConfig(Section):
         return window
 
 
+class Resident(Section):
+    """The first person of a slot, where it differs from the others."""
+
+    name: str = Field(pattern=WORD, description="what schedules and timelines call the slot")
+    cell: tuple[int, int] | None = Field(None, description="row and column, counted from 0; at home if not given")
+    needs: dict[str, float] = Field({}, description="need -> share, instead of a random one")
+    wallet: float | None = Field(None, ge=0, le=1000, description="coins")
+    items: dict[str, int] | None = Field(None, description="item -> how many")
+    joins: int = Field(
+        0, ge=0, le=100, description="the slot is empty at first; ticks until a newcomer comes, 0 if not"
+    )
+
+
+class ScheduleConfig(Section):
+    """What the residents of a scenario do, for the policy `scheduled`."""
+
+    ticks: int = Field(ge=1, le=1_000_000, description="how long the scenario runs")
+    loop: dict[str, tuple[str, ...]] = Field(
+        description="resident -> actions, one a tick, again and again; others wait"
+    )
+
+
 class StartConfig(Section):
     """How an episode begins."""
 
@@ -70,6 +92,7 @@ class StartConfig(Section):
     needs: tuple[float, float] = Field((0.5, 0.9), description="least and most share of each need")
     wallet: float = Field(4.0, ge=0, le=1000, description="coins of each resident")
     items: dict[str, int] = Field({}, description="item -> how many each resident has")
+    residents: tuple[Resident, ...] = Field((), max_length=64, description="the first slots, one by one")
 
     @model_validator(mode="after")
     def ordered(self) -> "StartConfig":
@@ -93,6 +116,7 @@ class WorldConfig(Section):
     items: tuple[str, ...] = Field((), max_length=16, description="what can be carried, in index order")
     observation: ObservationConfig = ObservationConfig()
     start: StartConfig = StartConfig()
+    schedule: ScheduleConfig | None = Field(None, description="what residents do in a scenario")
     map: MapConfig = Field(description="where everything stands")
     systems: Any
 

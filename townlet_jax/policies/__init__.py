@@ -1,6 +1,7 @@
 """Policies that need no learning: pure functions (world, state, key) -> actions i32[A]."""
 
 from .random import random
+from .scheduled import scheduled
 from .scripted import scripted
 
-__all__ = ["random", "scripted"]
+__all__ = ["random", "scheduled", "scripted"]

@@ -115,7 +115,7 @@ def money(world: World, state: State) -> Rules:
     """To the mill, wallets are what they were at the start and what the ledger says since; stock within its capacity."""
     slot, stock = state.slots["economy"], state.facilities.stock
     gone = ~state.agents.alive & ~state.terminated
-    start = world.params["start"].wallet * world.static.num_agents
+    start = masks.total(world.params["start"].wallet)
     return {
         "money adds up": masks.total(state.agents.wallet) == start + masks.total(slot.ledger),
         "stock in bounds": ((stock >= 0) & (stock <= economy.full_stock(world))).all(),

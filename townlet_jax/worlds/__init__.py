@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import layout, liveable, words
-from ..config.compile import compile_world
+from ..config import layout, liveable, schedule, start, words
+from ..config.compile import actions_of, compile_world, names_of
 from ..config.errors import ConfigError
-from ..config.load import Document, config_id, find, resolve, validate
+from ..config.load import Document, config_id, find, resolve, shipped, validate
 from ..config.schema import world_model
 from ..systems import ORDER
 from ..types import System, World
@@ -19,13 +19,14 @@ def read(name: str | Path, overrides: Sequence[str] = ()) -> Document:
     """The resolved configuration of a world, not yet checked.
 
     Args:
-        name: a shipped world such as "town", or a path to a YAML file.
+        name: a shipped world such as "town", a shipped scenario, or a path to a YAML file.
         overrides: assignments such as "systems.needs.decay.hunger=0.001".
 
     Raises:
         ConfigError: there is no such world, or its YAML cannot be read.
     """
-    return resolve(find(str(name), "worlds"), overrides)
+    folder = "scenarios" if str(name) in shipped("scenarios") else "worlds"
+    return resolve(find(str(name), folder), overrides)
 
 
 def compile_document(document: Document, order: Sequence[System] = ORDER) -> World:
@@ -48,6 +49,7 @@ def compile_document(document: Document, order: Sequence[System] = ORDER) -> Wor
     except ValueError as error:
         raise ConfigError(_lines(document, [("map.rows", str(error))])) from None
     found = words.findings(config, drawn, order)
+    found += start.findings(config, drawn) + schedule.findings(config, actions_of(names_of(config, drawn)).names)
     found = found or _too_small(config, drawn) or liveable.findings(config, drawn)
     if found:
         raise ConfigError(_lines(document, found))
