@@ -13,7 +13,7 @@ from pydantic import Field
 from ..core import fixed, masks
 from ..types import Array, Key, Section, State, System, World
 
-ACCOUNTS = ("sales", "rent", "wages", "fines", "kits", "estates")  # positive flows into wallets
+ACCOUNTS = ("sales", "rent", "wages", "fines", "kits", "estates", "gifts")  # positive flows into wallets
 
 
 class Config(Section):
