@@ -1,88 +1,18 @@
-"""Many towns, many ticks, people who behave as badly as they can: every invariant is folded into the loop.
+"""Many towns, many ticks, people who behave as badly as they can, and edits from outside."""
 
-A failure names config_id, seed, town, tick and rule; the same call of `fuzz` plays that very town again.
-"""
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from townlet_jax import engine, load, testing
+from townlet_jax import load, testing
 from townlet_jax.core import fixed
-from townlet_jax.policies import random, scripted
-
-NEVER = np.iinfo(np.int32).max
-CROWD = ("allowed", "anything", "one option", "one offer", "absurd", "primitives", "citizen", "fickle citizen")
+from townlet_jax.testing.crowd import CROWD
 
 
-def anything(world, state, key):
-    """Any action id there is, and some that there are not."""
-    actions = len(world.static.actions.names)
-    bits = jax.random.bits(key, (world.static.num_agents,), jnp.uint32)
-    return (bits % jnp.uint32(actions + 4)).astype(jnp.int32) - 2
-
-
-def behave(world, state, town, key):
-    """The actions of one town; towns take turns in the ways of `CROWD`."""
-    layout, A = world.static.actions, world.static.num_agents
-    bits = jax.random.bits(engine.stream(key, "fuzz"), (A,), jnp.uint32)
-    whim = anything(world, state, engine.stream(key, "anything"))
-    citizen = scripted(world, state, key)
-    fad = (state.tick // 97 + town.astype(jnp.int32)) % layout.num_options
-    offer = (town // len(CROWD)).astype(jnp.int32) % len(world.static.names.offers)
-    ways = jnp.stack(
-        [
-            random(world, state, engine.stream(key, "allowed")),
-            whim,
-            jnp.broadcast_to(layout.options + fad, (A,)),
-            jnp.broadcast_to(layout.options + offer, (A,)),
-            bits.astype(jnp.int32),
-            (bits % jnp.uint32(layout.options)).astype(jnp.int32),
-            citizen,
-            jnp.where(bits & 7 == 0, whim, citizen),
-        ]
-    )
-    return ways[town % len(CROWD)]
-
-
-def play(world, seed, num_towns, num_ticks):
-    """The first tick at which each rule was broken in each town: {rule: i32[B]}, NEVER if it always held."""
-
-    def one(town):
-        key = jax.random.fold_in(jax.random.key(seed), town)
-
-        def tick(number, carry):
-            state, first = carry
-            now = engine.tick_key(key, state)
-            state = engine.step(world, state, behave(world, state, town, engine.stream(now, "policy")), now)
-            holds = testing.invariants(world, state)
-            first = {rule: jnp.where(holds[rule], first[rule], jnp.minimum(first[rule], number)) for rule in holds}
-            return state, first
-
-        state = engine.reset(world, key)
-        never = {rule: jnp.int32(NEVER) for rule in testing.invariants(world, state)}
-        return jax.lax.fori_loop(jnp.int32(0), num_ticks, tick, (state, never))
-
-    return jax.vmap(one)(jnp.arange(num_towns, dtype=jnp.uint32))
-
-
-_play = jax.jit(play, static_argnums=2)
-
-
-def fuzz(world, seed=0, num_towns=256, num_ticks=2000):
-    """Play, and a line for each rule that was broken."""
-    state, first = jax.device_get(_play(world, jnp.uint32(seed), num_towns, jnp.int32(num_ticks)))
-    lines = []
-    for rule, ticks in first.items():
-        if ticks.min() != NEVER:
-            town = int(ticks.argmin())
-            broken = int((ticks != NEVER).sum())
-            lines.append(
-                f"config {world.static.config_id[:12]} seed {seed} town {town} ({CROWD[town % len(CROWD)]})"
-                f" tick {ticks[town]}: {rule} (in {broken} of {num_towns} towns)"
-            )
-    return state, lines
+def fuzz(world, **how):
+    """The last states, and a line for each rule that was broken."""
+    states, found = testing.fuzz(world, **how)
+    return states, [str(violation) for violation in found]
 
 
 def tuned(world, **params):
@@ -149,11 +79,27 @@ def test_a_broken_rule_is_reported(world):
     gifted = tuned(world, lifecycle={"items": 101})
     _, lines = fuzz(gifted, num_ticks=600)
     assert len(lines) == 1
-    assert lines[0].startswith(f"config {world.static.config_id[:12]} seed 0 town ")
+    assert lines[0].startswith(f"config {world.static.config_id} seed 0 town ")
     assert "items in bounds" in lines[0]
+
+
+def test_a_broken_rule_plays_again(world, tmp_path):
+    gifted = tuned(world, lifecycle={"items": 101})
+    _, found = testing.fuzz(gifted, num_ticks=600, folder=tmp_path)
+    state, broken = testing.reproduce(gifted, found[0].replay)
+    assert broken == ["items in bounds"] and bool((state.agents.items == 101).any())
+    healthy, broken = testing.reproduce(world, found[0].replay)  # the same play in a sound world
+    assert broken == [] and int(healthy.tick) == int(state.tick)
+
+
+def test_a_replay_of_another_world_is_refused(world, tmp_path):
+    _, found = testing.fuzz(tuned(world, lifecycle={"items": 101}), num_ticks=600, folder=tmp_path)
+    other = world.replace(static=world.static._replace(config_id="another"))
+    with pytest.raises(ValueError, match="this world has format 1 and config_id another"):
+        testing.reproduce(other, found[0].replay)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_many_towns_for_long(world, seed):
-    report(fuzz(world, 100 + seed, 1024, 10_000)[1])
+    report(fuzz(world, seed=100 + seed, num_towns=1024, num_ticks=10_000)[1])

@@ -5,11 +5,18 @@ agent is an index i32[], which may be traced. Who is moved or changed is flagged
 forget what it remembered. Money that is given or taken is booked, so that the books still balance.
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 
 from ..core import fixed
 from ..types import Array, State, World
 from . import economy
+
+MOST = 1 << 24  # mills that an edit leaves in a wallet at most, about 16,777 coins
 
 
 def only(world: World, who: Array, done: Array) -> Array:
@@ -67,4 +74,26 @@ def give(world: World, state: State, who: Array, mills: Array) -> tuple[State, A
     return (economy.book(state, gifts=gift) if world.static.has("economy") else state), done
 
 
-MOST = 1 << 24  # mills that an edit leaves in a wallet at most, about 16,777 coins
+class Edit(NamedTuple):
+    """One edit as numbers; what `who`, `which` and `amount` mean depends on the verb."""
+
+    verb: Array  # i32[] index into VERBS
+    who: Array  # i32[] an agent
+    which: Array  # i32[] a cell, a need
+    amount: Array  # i32[] parts of fixed.NEED, mills
+
+
+VERBS: dict[str, Callable[[World, State, Edit], tuple[State, Array]]] = {
+    "nothing": lambda world, state, edit: (state, jnp.bool_(True)),
+    "teleport": lambda world, state, edit: teleport(world, state, edit.who, edit.which),
+    "need": lambda world, state, edit: set_need(world, state, edit.who, edit.which, edit.amount),
+    "give": lambda world, state, edit: give(world, state, edit.who, edit.amount),
+}
+
+
+def apply(world: World, state: State, edit: Edit) -> tuple[State, Array]:
+    """Do one edit, whose verb may be traced; a verb that does not exist does nothing and is not done."""
+    known = (edit.verb >= 0) & (edit.verb < len(VERBS))
+    branches = [partial(function, world) for function in VERBS.values()]
+    state, done = jax.lax.switch(jnp.where(known, edit.verb, 0), branches, state, edit)
+    return state, done & known

@@ -1,0 +1,52 @@
+"""A crowd that behaves as badly as it can: towns take turns in ways of acting, and somebody outside meddles."""
+
+import jax
+import jax.numpy as jnp
+
+from .. import engine
+from ..core import fixed
+from ..policies import random, scripted
+from ..systems import edits
+from ..systems.edits import Edit
+from ..types import Array, Key, State, World
+
+CROWD = ("allowed", "anything", "one option", "one offer", "absurd", "primitives", "citizen", "fickle citizen")
+CALM = 16  # ticks between two edits of a town, on average
+
+
+def anything(world: World, key: Key) -> Array:
+    """Any action that there is, and some that there are not: i32[A]."""
+    bits = jax.random.bits(key, (world.static.num_agents,), jnp.uint32)
+    return (bits % jnp.uint32(len(world.static.actions.names) + 4)).astype(jnp.int32) - 2
+
+
+def behave(world: World, state: State, town: Array, key: Key) -> Array:
+    """The actions i32[A] of one town, whose number u32[] says in which way of `CROWD` it acts."""
+    layout, A = world.static.actions, world.static.num_agents
+    bits = jax.random.bits(engine.stream(key, "fuzz"), (A,), jnp.uint32)
+    whim = anything(world, engine.stream(key, "anything"))
+    citizen = scripted(world, state, key)
+    fad = (state.tick // 97 + town.astype(jnp.int32)) % layout.num_options
+    offer = (town // len(CROWD)).astype(jnp.int32) % len(world.static.names.offers)
+    ways = (
+        random(world, state, engine.stream(key, "allowed")),
+        whim,
+        jnp.broadcast_to(layout.options + fad, (A,)),
+        jnp.broadcast_to(layout.options + offer, (A,)),
+        bits.astype(jnp.int32),
+        (bits % jnp.uint32(layout.options)).astype(jnp.int32),
+        citizen,
+        jnp.where(bits & 7 == 0, whim, citizen),
+    )
+    return jnp.stack(ways)[town % len(CROWD)]
+
+
+def meddle(world: World, key: Key) -> Edit:
+    """A random edit, most often none; some of them impossible."""
+    bits = jax.random.bits(engine.stream(key, "edits"), (5,), jnp.uint32) >> 1
+    draw = lambda place, size: (bits[place] % jnp.uint32(size)).astype(jnp.int32)
+    verb = jnp.where(draw(0, CALM) == 0, 1 + draw(1, len(edits.VERBS)), 0)
+    who = draw(2, world.static.num_agents + 2) - 1
+    which = draw(3, world.map.ground.shape[0])
+    which = jnp.where(verb == list(edits.VERBS).index("teleport"), which, which % (len(world.static.names.needs) + 1))
+    return Edit(verb, who, which, draw(4, 2 * fixed.NEED) - fixed.NEED // 2)

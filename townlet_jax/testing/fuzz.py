@@ -1,0 +1,164 @@
+"""Fuzzing: many towns, many ticks, every invariant folded into the loop; what breaks one is written down and plays again."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import engine
+from ..systems import edits
+from ..types import Array, Key, State, World
+from .crowd import CROWD, behave, meddle
+from .invariants import invariants
+
+NEVER = np.iinfo(np.int32).max
+FORMAT = 1  # of the replay files
+
+
+class Violation(NamedTuple):
+    """A rule that a town broke, and where."""
+
+    config_id: str
+    seed: int
+    town: int
+    tick: int  # counted from 0 after reset
+    rule: str
+    towns: int  # how many towns broke it
+    replay: Path | None  # the file that plays it again
+
+    def __str__(self) -> str:
+        way = CROWD[self.town % len(CROWD)]
+        where = f"config {self.config_id} seed {self.seed} town {self.town} ({way}) tick {self.tick}"
+        again = f"; play it again with {self.replay}" if self.replay else ""
+        return f"{where}: {self.rule} (in {self.towns} towns{again})"
+
+
+def town_key(seed: Array, town: Array) -> Key:
+    """The own key of a town of a seed, as `town_keys` makes it."""
+    return jax.random.fold_in(jax.random.key(seed), town)
+
+
+def tick(world: World, state: State, town: Array, key: Key, meddling: bool) -> tuple[State, Array, edits.Edit]:
+    """One tick of the crowd, after an edit if there is meddling; with the actions i32[A] and the edit."""
+    now = engine.tick_key(key, state)
+    edit = meddle(world, engine.stream(now, "meddle"))
+    if meddling:
+        state, _ = edits.apply(world, state, edit)
+    else:
+        edit = jax.tree.map(jnp.zeros_like, edit)
+    actions = behave(world, state, town, engine.stream(now, "policy"))
+    return engine.step(world, state, actions, now), actions, edit
+
+
+def play(world: World, seed: Array, num_towns: int, num_ticks: Array, meddling: bool) -> tuple[State, dict[str, Array]]:
+    """The last states, and the first tick at which each town broke each rule: {rule: i32[B]}, NEVER if it did not."""
+
+    def one(town):
+        key = town_key(seed, town)
+
+        def body(number, carry):
+            state, first = carry
+            state, _, _ = tick(world, state, town, key, meddling)
+            holds = invariants(world, state)
+            return state, {
+                rule: jnp.where(holds[rule], first[rule], jnp.minimum(first[rule], number)) for rule in holds
+            }
+
+        state = engine.reset(world, key)
+        never = {rule: jnp.int32(NEVER) for rule in invariants(world, state)}
+        return jax.lax.fori_loop(jnp.int32(0), num_ticks, body, (state, never))
+
+    return jax.vmap(one)(jnp.arange(num_towns, dtype=jnp.uint32))
+
+
+_play = jax.jit(play, static_argnames=("num_towns", "meddling"))
+
+
+def fuzz(
+    world: World,
+    *,
+    seed: int = 0,
+    num_towns: int = 256,
+    num_ticks: int = 2000,
+    meddling: bool = True,
+    folder: str | Path | None = None,
+) -> tuple[State, list[Violation]]:
+    """Let a crowd loose in many towns and watch every rule at every tick.
+
+    Args:
+        world: as `load` returns it; it must run `affordances` and what that needs.
+        seed: of the towns.
+        num_towns: how many; they take turns in the ways of `testing.crowd.CROWD`.
+        num_ticks: for how long.
+        meddling: whether somebody outside edits the towns meanwhile, see `systems.edits`.
+        folder: where to write a replay file for each rule that is broken; none are written without it.
+
+    Returns:
+        The last states as numpy arrays [num_towns, ...], and one `Violation` for each rule that any town broke.
+    """
+    states, first = jax.device_get(
+        _play(world, jnp.uint32(seed), num_towns=num_towns, num_ticks=jnp.int32(num_ticks), meddling=meddling)
+    )
+    found = []
+    for rule, ticks in first.items():
+        if ticks.min() == NEVER:
+            continue
+        town, number, broken = int(ticks.argmin()), int(ticks.min()), int((ticks != NEVER).sum())
+        file = _record(world, seed, town, number, rule, meddling, Path(folder)) if folder else None
+        found.append(Violation(world.static.config_id, seed, town, number, rule, broken, file))
+    return states, found
+
+
+def _record(world: World, seed: int, town: int, number: int, rule: str, meddling: bool, folder: Path) -> Path:
+    """Play one town again and write what was done in it up to the broken rule, as npz."""
+    index, key = jnp.uint32(town), town_key(jnp.uint32(seed), jnp.uint32(town))
+
+    def body(state, _):
+        state, actions, edit = tick(world, state, index, key, meddling)
+        return state, (actions, edit)
+
+    taken = jax.jit(lambda: jax.lax.scan(body, engine.reset(world, key), None, number + 1)[1])()
+    actions, edit = jax.device_get(taken)
+    header = {"format": FORMAT, "config_id": world.static.config_id, "seed": seed, "town": town}
+    header |= {"tick": number, "rule": rule}
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{'_'.join(rule.split())}_seed{seed}_town{town}.npz"
+    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez_compressed(file, header=text, actions=actions, **dict(zip(edit._fields, edit)))
+    return file
+
+
+def reproduce(world: World, file: str | Path) -> tuple[State, list[str]]:
+    """Play a replay file of `fuzz`.
+
+    Args:
+        world: the world in which it was recorded.
+        file: as `Violation.replay` names it.
+
+    Returns:
+        The state after the last recorded tick, and the rules that it breaks.
+
+    Raises:
+        ValueError: the file belongs to another world or has another format.
+    """
+    with np.load(file, allow_pickle=False) as data:
+        header: dict[str, Any] = json.loads(bytes(data["header"]))
+        taken = data["actions"], edits.Edit(*(data[name] for name in edits.Edit._fields))
+    if header.get("format") != FORMAT or header.get("config_id") != world.static.config_id:
+        wanted = f"format {FORMAT} and config_id {world.static.config_id}"
+        raise ValueError(
+            f"{file}: format {header.get('format')}, config_id {header.get('config_id')}; this world has {wanted}"
+        )
+    key = town_key(jnp.uint32(header["seed"]), jnp.uint32(header["town"]))
+
+    def body(state, now):
+        actions, edit = now
+        state, _ = edits.apply(world, state, edit)
+        return engine.step(world, state, actions, engine.tick_key(key, state)), None
+
+    run = jax.jit(lambda taken: jax.lax.scan(body, engine.reset(world, key), taken)[0])
+    state = run(jax.tree.map(jnp.asarray, taken))
+    return state, [rule for rule, holds in invariants(world, state).items() if not bool(holds)]
