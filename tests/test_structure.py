@@ -24,7 +24,7 @@ LAYERS = (  # imports go to the same line or one above it
 LAZY = {("townlet_jax/env.py", "render")}  # imported when a picture is asked for
 OUTSIDE = {"jax", "flax", "pydantic"}  # what the inner layers may import, besides the standard library
 PURE = {"types", "core", "systems", "observe", "engine"}
-STANDARD = {"collections", "typing", "zlib", "__future__", "math"}
+STANDARD = {"collections", "functools", "typing", "zlib", "__future__", "math"}
 NUMPY = {"core/grid.py", "observe/__init__.py"}  # tables made once with numpy, words for people
 MAX_LINES = 400
 
