@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 NAME ?= ppo_town
 CONFIG ?= ppo_town
 
-.PHONY: help train test test-long lint format docs bench clean
+.PHONY: help train test test-long fuzz lint format docs bench clean
 
 help:
 	@echo "make train      train the quick configuration, evaluate it, draw it (runs/$(NAME))"
 	@echo "make test       run all quick tests        make test-long  run the long ones, too"
+	@echo "make fuzz       1,024 towns x 10,000 ticks of random play and edits, of the town and of all mechanics together"
 	@echo "make lint       format, lint and type checks   make format  mend what can be mended"
 	@echo "make bench      throughput of the town and of the learner"
 
@@ -33,6 +34,9 @@ test: $(VENV)/.installed
 
 test-long: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2
+
+fuzz: $(VENV)/.installed
+	$(BIN)/python -m townlet_jax.testing town m5 --towns 1024 --ticks 10000 --random 20
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """Writes the pages that follow from the code: what agents see and do, and every key and flag there is.
 
-python docs/generate.py           writes docs/observations.md and docs/configuration.md
+python docs/generate.py           writes observations.md and configuration.md, and the tables of worlds.md and of the README
 python docs/generate.py --check   writes nothing; exits 1 if a page differs from what the code says
 """
 
@@ -9,9 +9,10 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -19,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from townlet_jax import World, load, schema
 from townlet_jax.config import schema as world_schema
 from townlet_jax.config.allowed import Slot, allowed, choices, fields
+from townlet_jax.config.load import shipped
 from townlet_jax.config.validate import validate
 from townlet_jax.observe import layer_names
 from townlet_jax.systems import ORDER
@@ -209,8 +211,8 @@ def observations() -> str:
     )
 
 
-def typed(kind: Any) -> str:
-    """A type in the words of YAML."""
+def typed(kind: Any, nested: bool = True) -> str:
+    """A type in the words of YAML; the choices of a key itself stand in its range."""
     origin, inside = get_origin(kind), get_args(kind)
     if kind in KINDS:
         return KINDS[kind]
@@ -222,7 +224,23 @@ def typed(kind: Any) -> str:
         return f"list of {typed(inside[0])}" if inside[-1] is Ellipsis else f"list of {len(inside)}: {typed(inside[0])}"
     if NoneType in inside:
         return " or ".join(typed(part) for part in inside if part is not NoneType) + ", or null"
-    return "choice" if inside else str(kind)
+    if origin is Annotated:
+        bounds = {type(bound).__name__.lower(): bound for bound in getattr(inside[1], "metadata", ())}
+        least = [f"above {bounds['gt'].gt}"] if "gt" in bounds else [f"{bounds['ge'].ge}"] if "ge" in bounds else []
+        most = [f"{bounds['le'].le}"] if "le" in bounds else []
+        return typed(inside[0]) + (f" from {' to '.join(least + most)}" if least and most else "")
+    if origin is Literal:
+        return " or ".join(f"`{word}`" for word in inside) if nested else "choice"
+    return str(kind)
+
+
+def written(value: Any) -> str:
+    """A value as YAML writes it in a line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {written(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(written(part) for part in value) + "]"
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
 
 
 def default(field: Any) -> str:
@@ -231,8 +249,7 @@ def default(field: Any) -> str:
         return "required"
     if isinstance(field.default, BaseModel):
         return "see below"
-    text = str(list(field.default) if isinstance(field.default, tuple) else field.default)
-    return "`" + {"None": "null", "True": "true", "False": "false"}.get(text, text) + "`"
+    return f"`{written(field.default)}`"
 
 
 def bounds(slot: Slot, name: str) -> str:
@@ -248,7 +265,13 @@ def keys(model: type[BaseModel]) -> str:
     """The table of a model's keys."""
     slots = fields(model)
     lines = [
-        (f"`{name}`", typed(slots[name].kind), default(field), bounds(slots[name], name), field.description or "-")
+        (
+            f"`{name}`",
+            typed(slots[name].kind, nested=False),
+            default(field),
+            bounds(slots[name], name),
+            field.description or "-",
+        )
         for name, field in model.model_fields.items()
     ]
     return table(("key", "type", "default", "range", "description"), lines)
@@ -369,21 +392,65 @@ def town_legend(town: Any) -> str:
     return table(("mark", "ground", "on it"), lines)
 
 
-TABLES = {"map": town_map, "legend": town_legend, "offers": town_offers, "jobs": town_jobs}
+def about(path: Path) -> str:
+    """What a world says of itself: the first sentence of the comment that its file begins with."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    comment = " ".join(line[1:].strip() for line in takewhile(lambda line: line.startswith("#"), lines))
+    return re.split(r"(?<=\.)\s", comment, maxsplit=1)[0].rstrip(".") or "-"
 
 
-def worlds() -> str:
-    """The page docs/worlds.md, with the tables between its markers written anew."""
+def systems_of(config: Any) -> list[str]:
+    """The systems that a world runs, in their order."""
+    return [system.name for system in ORDER if getattr(config.systems, system.name) is not None]
+
+
+def shipped_worlds(town: Any) -> str:
+    """The worlds that come with the library."""
+    lines = []
+    for name, path in sorted(shipped("worlds").items()):
+        config = validate(world_schema.world_model(ORDER), read(name))
+        more = code(name for name in systems_of(config) if name not in systems_of(town))
+        drawn = "drawn" if config.map.generate is None else f"from seed {config.map.generate.seed}"
+        lines.append((f"`{name}`", config.num_agents, drawn, more or "-", about(path)))
+    return table(("world", "agents", "map", "systems besides the town's", "what it is"), lines)
+
+
+TABLES = {"map": town_map, "legend": town_legend, "offers": town_offers, "jobs": town_jobs, "shipped": shipped_worlds}
+
+
+def marked(path: Path) -> str:
+    """A page with the tables between its markers written anew."""
     town = validate(world_schema.world_model(ORDER), read("town"))
-    text = (DOCS / "worlds.md").read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
     for name, write in TABLES.items():
         begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-        before, _, rest = text.partition(begin)
-        text = before + begin + write(town) + end + rest.partition(end)[2]
+        if begin in text:
+            before, _, rest = text.partition(begin)
+            text = before + begin + write(town) + end + rest.partition(end)[2]
     return text
 
 
-PAGES = {"observations.md": observations, "configuration.md": configuration, "worlds.md": worlds}
+def worlds() -> str:
+    """The page docs/worlds.md."""
+    return marked(DOCS / "worlds.md")
+
+
+def readme() -> str:
+    """The README."""
+    return marked(DOCS.parent / "README.md")
+
+
+PAGES = {
+    "observations.md": observations,
+    "configuration.md": configuration,
+    "worlds.md": worlds,
+    "../README.md": readme,
+}
+
+
+def named(name: str) -> str:
+    """A page as it is called in the repository."""
+    return (DOCS / name).resolve().relative_to(DOCS.resolve().parent).as_posix()
 
 
 def stale() -> list[str]:
@@ -397,7 +464,7 @@ def stale() -> list[str]:
                 found.splitlines(), wanted.splitlines(), "on disk", "from the code", lineterm="", n=0
             )
             shown = "\n".join(f"    {line}" for line in list(changes)[:12])
-            messages.append(f"docs/{name} is out of date: run `python docs/generate.py`\n{shown}")
+            messages.append(f"{named(name)} is out of date: run `python docs/generate.py`\n{shown}")
     return messages
 
 
@@ -411,7 +478,7 @@ def main() -> None:
         sys.exit(1 if messages else 0)
     for name, write in PAGES.items():
         (DOCS / name).write_text(write(), encoding="utf-8")
-        print(f"wrote docs/{name}")
+        print(f"wrote {named(name)}")
 
 
 if __name__ == "__main__":

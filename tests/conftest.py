@@ -10,6 +10,7 @@ Needs do not decay there and a day has 200 ticks, so that numbers can be worked 
 
 import functools
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,9 @@ TESTS = Path(__file__).parent
 jax.config.update("jax_compilation_cache_dir", str(TESTS.parent / ".jax_cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+QUICK = ["--xla_backend_optimization_level=0"]
+if jax.__version_info__[:2] == (0, 10):  # XLA stops at a flag that it does not know
+    QUICK.append("--xla_cpu_use_fusion_emitters=false")
 
 LEGEND = {
     "#": {"ground": "wall"},
@@ -98,6 +102,12 @@ def base(rows: list[str], num_agents: int) -> dict[str, Any]:
         "systems": systems,
         "map": {"legend": LEGEND, "rows": "\n".join(rows) + "\n"},
     }
+
+
+def pytest_configure(config):
+    """The quick run compiles without costly passes, since most of its time is compiling; the long run compiles as users do."""
+    if config.option.markexpr == "not slow":
+        os.environ["XLA_FLAGS"] = " ".join([*QUICK, os.environ.get("XLA_FLAGS", "")]).strip()
 
 
 @functools.cache

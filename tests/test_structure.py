@@ -19,7 +19,7 @@ LAYERS = (  # imports go to the same line or one above it
     {"engine"},
     {"config", "worlds"},
     {"env"},
-    {"policies", "telemetry", "render", "io", "console", "adapters", "testing", ""},
+    {"policies", "telemetry", "render", "io", "console", "adapters", "testing", "pool", ""},
 )
 LAZY = {("townlet_jax/env.py", "render")}  # imported when a picture is asked for
 OUTSIDE = {"jax", "flax", "pydantic"}  # what the inner layers may import, besides the standard library

@@ -1,19 +1,30 @@
 """reset, step and unroll: the whole simulation as pure functions of one town."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from .systems import economy
+from .systems import economy, rewards
 from .types import NOTHING, Agents, Array, Facilities, Intent, Key, State, World
 
 
 def stream(key: Key, name: str) -> Key:
     """A random stream named by a word, so that a new system moves no other system's draws."""
-    return jax.random.fold_in(key, zlib.crc32(name.encode()) & 0x7FFF_FFFF)
+    return jax.random.fold_in(key, code(name))
+
+
+def code(name: str) -> int:
+    """The number of a word, 31 bits."""
+    return zlib.crc32(name.encode()) & 0x7FFF_FFFF
+
+
+def streams(key: Key, names: Sequence[str]) -> Key:
+    """The streams of several words, key[len(names)], the same as `stream` of each but hashed side by side."""
+    return jax.vmap(partial(jax.random.fold_in, key))(jnp.array([code(name) for name in names], jnp.uint32))
 
 
 def people(world: World, key: Key) -> Agents:
@@ -26,7 +37,7 @@ def people(world: World, key: Key) -> Agents:
     return Agents(
         alive=start.joins == 0,
         generation=jnp.zeros(A, jnp.int16),
-        cell=start.cell,
+        cell=world.map.start_cell,
         needs=jnp.where((start.joins == 0)[:, None], needs, 0),
         wallet=start.wallet,
         items=start.items,
@@ -64,6 +75,8 @@ def reset(world: World, key: Key) -> State:
     if "lifecycle" in slots:
         fate = slots["lifecycle"]
         slots["lifecycle"] = fate.replace(ends=fate.ends + tick, arrives=start.joins)
+    if "rewards" in slots:
+        slots["rewards"] = rewards.admit(world, state, slots["rewards"])
     state = state.put(**{name: slot for name, slot in slots.items() if jax.tree.leaves(slot)})
     return jax.tree.map(jnp.copy, state)  # no two leaves share a buffer, so that the state can be donated
 
@@ -89,9 +102,11 @@ def step(world: World, state: State, actions: Array, key: Key) -> State:
             f"actions are {actions.dtype}{list(actions.shape)}, allowed are integers{list(wanted)}, one an agent"
         )
     state = state.replace(tick=state.tick + 1, actions=actions.astype(jnp.int32))
-    for system in world.static.systems:
+    systems = world.static.systems
+    keys = streams(key, [system.name for system in systems])
+    for system, own in zip(systems, keys):
         with jax.named_scope(system.name):
-            state = system.step(world, state, stream(key, system.name))
+            state = system.step(world, state, own)
     return state
 
 

@@ -40,7 +40,7 @@ class Names(NamedTuple):
 
 
 class Actions(NamedTuple):
-    """The layout of the discrete action space: wait, four moves, one `use` an offer, then the options."""
+    """The layout of the discrete action space: wait, four moves, one `use` an offer, talks, then the options."""
 
     names: tuple[str, ...]
     use: int  # first `use_<offer>`
@@ -48,6 +48,8 @@ class Actions(NamedTuple):
     num_options: int
     work: int | None  # option index, if the world has jobs
     home: int  # option index
+    talk: int | None = None  # first talk_<k>, if the world has chats
+    company: int | None = None  # option index of go_talk, the same
 
 
 class Static(NamedTuple):
@@ -87,15 +89,17 @@ class Map(struct.PyTreeNode):
     post_job: Array  # i8[P] index into Names.jobs
     home_cell: Array  # u16[H]
     entry_cell: Array  # u16[E] where newcomers arrive
+    start_cell: Array  # u16[A] where each slot's first resident begins
     agent_home: Array  # i16[A] the home of each slot
     agent_post: Array  # i16[A] the post of each slot, NOTHING if it has no job
     next_hop: Array  # i8[C, T] direction to walk towards target t; 4 where it is reached
-    distance: Array  # i16[C, T] steps to target t
+    distance: Array  # i16[C, T] ticks of walking to target t; steps, unless some ground costs more than one
     route: Array  # i16[H * C, O] the facility that a resident of home h on cell c would use for offer o
-    route_distance: Array  # i16[H * C, O] steps to it
+    route_distance: Array  # i16[H * C, O] the distance to it
     place_of: Array  # i8[C] index into Names.places, -1 outdoors (for pictures only)
     around: Array  # u8[C] facilities within `NEAR` cells
     window: Array  # u8[C, L * w * w] the static map layers around each cell
+    landmark: Array | None = None  # i16[C] the target nearest to each cell, if the world has chats
 
 
 class World(struct.PyTreeNode):
@@ -113,7 +117,7 @@ class Intent(struct.PyTreeNode):
     """What each agent is about to do in this tick."""
 
     verb: Array  # i8[A] index into `VERBS`
-    arg: Array  # i8[A] direction of a move, offer of a use
+    arg: Array  # i8[A] direction of a move, offer of a use, agent whom one talks to
     facility: Array  # i16[A] the facility that it wants to use, NOTHING if none
     priority: Array  # i8[A] a random order of the agents, drawn each tick; settles every conflict
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from townlet_jax import engine
 from townlet_jax.io.digest import digest
+from townlet_jax.policies import scheduled
 from townlet_jax.systems.intents import WAIT_ACTION
 from townlet_jax.types import Key, State, World
 
@@ -22,6 +23,8 @@ from .logging import RunError
 REPLAY = "replay.npz"
 PICTURE = "episode.gif"
 STRIDE = 5  # ticks between two frames
+ROWS = 288  # pixels that a picture of a small map is high, as far as the cells are not too large then
+CELLS = 12, 28  # pixels of a cell, least and most
 MAX_BYTES = 64 << 20
 
 
@@ -90,6 +93,21 @@ def record(run: runs.Setup, params: Any, step: int, seed: int, days: float) -> t
     return Episode(seed, step, static.config_id, actions, day_digests(states, static.ticks_per_day)), states
 
 
+def act(world: World, seed: int) -> tuple[Episode, State]:
+    """Play a scenario, everybody by the schedule. Returns the episode and its states on the host, [T, ...].
+
+    Raises:
+        RunError: the world has no schedule.
+    """
+    if "schedule" not in world.params:
+        raise RunError(f"{world.static.name!r} is no scenario: its YAML has no `schedule`")
+    num_ticks, key = int(world.params["schedule"].ticks), jax.random.key(seed)
+    unroll = jax.jit(lambda key: play(world, scheduled, 1, engine.reset(world, key), key, num_ticks))
+    states = jax.device_get(unroll(key))
+    actions = np.asarray(states.actions, np.int16)
+    return Episode(seed, 0, world.static.config_id, actions, day_digests(states, world.static.ticks_per_day)), states
+
+
 def rerun(world: World, episode: Episode) -> State:
     """The states of an episode from its key and its actions alone, [T, ...] on the host; no policy is asked."""
 
@@ -133,24 +151,25 @@ def load_episode(path: Path) -> Episode:
     return Episode(**{**header, "actions": actions, "digests": tuple(header["digests"])})
 
 
-def verify(run: runs.Setup, episode: Episode, states: State) -> list[str]:
+def verify(world: World, episode: Episode, states: State) -> list[str]:
     """Compare the digests of a rerun with the recorded ones. Returns a line for each that differs."""
-    if episode.config_id != run.world.static.config_id:
-        return [f"the episode is of the world {episode.config_id}, the run's is {run.world.static.config_id}"]
-    found = day_digests(states, run.world.static.ticks_per_day)
+    if episode.config_id != world.static.config_id:
+        return [f"the episode is of the world {episode.config_id}, this one is {world.static.config_id}"]
+    found = day_digests(states, world.static.ticks_per_day)
     pairs = zip(episode.digests, found, strict=True) if len(found) == len(episode.digests) else [("", "")]
     return [
         f"day {i}: {kept[:12]} was recorded, {now[:12]} came" for i, (kept, now) in enumerate(pairs, 1) if kept != now
     ]
 
 
-def draw(run: runs.Setup, states: State, path: Path, stride: int = STRIDE) -> Path:
+def draw(world: World, states: State, path: Path, stride: int = STRIDE) -> Path:
     """A moving picture of an episode, GIF or MP4 by the path's ending."""
     from townlet_jax.render import animate
 
     num_ticks = states.tick.shape[0]
+    scale = min(max(ROWS // world.static.height, CELLS[0]), CELLS[1])
     try:
-        animate(run.world, (frame(states, tick) for tick in range(0, num_ticks, stride)), path)
+        animate(world, (frame(states, tick) for tick in range(0, num_ticks, stride)), path, scale=scale)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from None
     except RuntimeError as error:  # a package of the extra `viz` is missing
@@ -162,4 +181,4 @@ def show(run: runs.Setup, params: Any, folder: Path) -> Path:
     """Record one day with a learned policy into a run folder, as replay.npz and episode.gif. Returns the picture's path."""
     episode, states = record(run, params, run.train.num_updates, seed=0, days=1.0)
     save_episode(folder / REPLAY, episode)
-    return draw(run, states, folder / PICTURE)
+    return draw(run.world, states, folder / PICTURE)

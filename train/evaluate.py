@@ -74,6 +74,12 @@ def town_sums(world: World, policy: Policy, every: int, num_ticks: int, key: Key
     return {**jax.tree.map(lambda total: total / num_ticks, sums), "wallet_gain": gain}
 
 
+@partial(jax.jit, static_argnames=("policy", "every", "num_ticks"))
+def play(world: World, keys: Key, policy: Policy, every: int, num_ticks: int) -> dict[str, jax.Array]:
+    """`town_sums` of many towns, name -> f32[towns]; played again without compiling if only the world's numbers differ."""
+    return jax.vmap(lambda key: town_sums(world, policy, every, num_ticks, key))(keys)
+
+
 def town_kpis(world: World, means: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The indicators of each town, f64[towns] by name, from the means of `town_sums`."""
     day, agents = world.static.ticks_per_day, world.static.num_agents
@@ -112,8 +118,8 @@ def evaluate(
     results = {}
     for name, (policy, every) in players.items():
         print(f"{name}: {len(keys)} towns, {num_ticks} ticks each ...", file=sys.stderr, flush=True)
-        play = jax.jit(jax.vmap(partial(town_sums, world, policy, every, num_ticks // every * every)))
-        results[name] = town_kpis(world, jax.device_get(play(keys)))
+        sums = play(world, keys, policy=policy, every=every, num_ticks=num_ticks // every * every)
+        results[name] = town_kpis(world, jax.device_get(sums))
     return results
 
 

@@ -1,12 +1,22 @@
-"""Many towns, many ticks, people who behave as badly as they can, and edits from outside."""
+"""Many towns, many ticks, people who behave as badly as they can, and edits from outside.
+
+The quick run plays about four million town-ticks; `make fuzz` plays the full count.
+"""
+
+import itertools
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from everything import EVERYTHING
 
 from townlet_jax import load, testing
 from townlet_jax.core import fixed
+from townlet_jax.testing import draws
+from townlet_jax.testing.__main__ import main
 from townlet_jax.testing.crowd import CROWD
+
+COMPACT = {"observation.variant": "compact"}
 
 
 def fuzz(world, **how):
@@ -44,7 +54,13 @@ HARSH = {
 
 @pytest.fixture(scope="module")
 def world():
-    return load("town", **{"observation.variant": "compact"})
+    return load("town", **COMPACT)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """The last preset: nearly everything is on."""
+    return load("m5", **COMPACT)
 
 
 def report(lines):
@@ -95,11 +111,82 @@ def test_a_broken_rule_plays_again(world, tmp_path):
 def test_a_replay_of_another_world_is_refused(world, tmp_path):
     _, found = testing.fuzz(tuned(world, lifecycle={"items": 101}), num_ticks=600, folder=tmp_path)
     other = world.replace(static=world.static._replace(config_id="another"))
-    with pytest.raises(ValueError, match="this world has format 1 and config_id another"):
+    with pytest.raises(ValueError, match="this world has format 3 and config_id another"):
         testing.reproduce(other, found[0].replay)
+
+
+@pytest.mark.parametrize("group", range(1, 8))
+def test_eight_groups_of_towns(world, group):
+    """With `test_town` 8 x 256 x 2,000 ticks: 4.1 million."""
+    report(fuzz(world, seed=group)[1])
+
+
+def test_the_whole_town(whole):
+    states, lines = fuzz(whole, num_towns=64, num_ticks=1500)
+    report(lines)
+    happened = {
+        "lives ended": states.agents.generation.sum(),
+        "identities changed hands": states.slots["identities"].allocated.sum() - 64 * 8,
+        "quarrels and waits": states.slots["queues"].fair.counts.sum(),
+        "ties": (states.slots["relationships"].trust != 0).sum(),
+        "meals went bad or are kept": (states.slots["spoilage"].units != 0).sum(),
+        "events": (states.slots["perturbations"].since > 0).sum(),
+    }
+    assert all(count > 10 for count in happened.values()), happened
+
+
+def long(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+WATCHED = {"everything": ("town", EVERYTHING), "m5": ("m5", {}), "town": ("town", {})}
+
+
+@pytest.mark.parametrize("name", ["town", long("m5"), long("everything")])
+def test_what_is_seen_and_reported_under_fuzz(name):
+    """Observations finite and in range, the dead see nothing, metrics finite, and no system writes what is not its own."""
+    preset, overrides = WATCHED[name]
+    report(fuzz(load(preset, **overrides), num_towns=64, num_ticks=200, views=True)[1])
+
+
+@pytest.mark.parametrize("number", [8, long(200)])
+def test_random_configurations(whole, number):
+    """Of the whole town, some of its numbers are drawn anew within what the schema allows; one program plays them all."""
+    kept = (drawn for drawn in draws.random_worlds("m5", number, fixed=COMPACT) if draws.same_program(whole, drawn[1]))
+    for seed, (settings, drawn) in enumerate(itertools.islice(kept, number)):
+        lines = fuzz(drawn, seed=seed, num_towns=64, num_ticks=150)[1]
+        assert not lines, f"{settings}\n" + "\n".join(lines)
+
+
+def test_the_command_says_what_broke_and_how_to_see_it_again(tmp_path, capsys):
+    (tmp_path / "gifts.yaml").write_text("extends: town\nsystems: {lifecycle: {kit_items: {meal: 100}}}\n")
+    small = ["--towns", "16", "--ticks", "40", "--seeds", "2", "--folder", str(tmp_path / "replays")]
+    assert main(["town", *small]) == 0
+    assert "0 rules broken" in capsys.readouterr().out
+
+
+def test_the_command_fails_if_a_rule_breaks(world, tmp_path, capsys, monkeypatch):
+    gifted = tuned(world, lifecycle={"items": 101})
+    monkeypatch.setattr("townlet_jax.testing.__main__.load", lambda name, **overrides: gifted)
+    assert main(["town", "--towns", "256", "--ticks", "600", "--folder", str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert "1 rules broken" in told and f"config {world.static.config_id} seed 0 town " in told
+    replay = next(tmp_path.glob("items_in_bounds_seed0_town*.npz"))
+    assert str(replay) in told and testing.reproduce(gifted, replay)[1] == ["items in bounds"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_many_towns_for_long(world, seed):
     report(fuzz(world, seed=100 + seed, num_towns=1024, num_ticks=10_000)[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+def test_whole_towns_for_long(whole, seed):
+    report(fuzz(whole, seed=200 + seed)[1])
+
+
+@pytest.mark.slow
+def test_every_mechanic_for_long():
+    report(fuzz(load("town", **EVERYTHING), seed=300)[1])

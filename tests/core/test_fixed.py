@@ -77,3 +77,11 @@ def test_to_float_is_f32_and_exact_at_the_ends():
     found = fixed.to_float(ints([0, fixed.NEED // 4, fixed.NEED]), fixed.NEED)
     assert found.dtype == jnp.float32
     np.testing.assert_array_equal(found, [0.0, 0.25, 1.0])
+
+
+@pytest.mark.parametrize("factor", [0, 1, 511, 512, 819, 1023, 1024, 1280, 2048, 1 << 20])
+def test_scaling_is_rounded_to_the_nearest_part(factor):
+    amounts = [0, 1, 2, 3, 400, 1023, 1024, 1025, 999_999, 1_000_000, 1_250_000]
+    fits = [amount for amount in amounts if amount * factor < 1 << 40]
+    exact = [(2 * amount * factor + 1024) // 2048 for amount in fits]  # halves up
+    assert fixed.scale(jnp.array(fits, jnp.int32), jnp.int32(factor)).tolist() == exact

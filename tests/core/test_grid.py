@@ -47,6 +47,18 @@ def test_distances_stop_at_a_closed_room():
     assert grid.distances(steps, 0).tolist() == [0, 1, X, X, X]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_many_searches_at_once_find_what_each_finds_alone(seed):
+    rng = np.random.default_rng(seed)
+    steps = grid.neighbours(rng.random((14, 11)) < 0.7)
+    targets = rng.integers(0, len(steps), 9)
+    alone = np.stack([grid.distances(steps, int(target)) for target in targets], axis=1)
+    together = grid.distances_to(steps, targets)
+    assert together.dtype == np.int16 and together.shape == (154, 9)
+    np.testing.assert_array_equal(together, alone)
+    assert grid.distances_to(steps, np.zeros(0, int)).shape == (154, 0)
+
+
 def test_hops_lead_around_the_wall_and_end_at_the_target():
     steps, width = table("""
         ...
@@ -89,6 +101,94 @@ def test_every_hop_of_the_town_leads_one_step_nearer(town):
     cells, targets = np.nonzero((distance > 0) & (distance < X))
     nearer = distance[steps[cells, hops[cells, targets]], targets]
     np.testing.assert_array_equal(nearer, distance[cells, targets] - 1)
+
+
+def uphill(drawing):
+    """The neighbour table, the costs and the width of a drawing in which a digit is the cost of a cell and `#` blocks."""
+    steps, width = table(drawing)
+    return steps, np.array([1 if mark == "#" else int(mark) for mark in "".join(drawing.split())]), width
+
+
+def test_travel_counts_the_cells_between_and_one_tick_for_the_last_step():
+    # to cell 0: from cell 1 one step; from cell 2 a step onto 1, three ticks there in all, and a step
+    steps, cost, _ = uphill("93519")
+    assert grid.travel(steps, cost, 0).tolist() == [0, 1, 1 + 3, 1 + 3 + 5, 1 + 3 + 5 + 1]
+    assert grid.travel(steps, cost, 4).tolist() == [1 + 1 + 5 + 3, 1 + 1 + 5, 1 + 1, 1, 0]
+    assert grid.travel(steps, cost, 0).dtype == np.int16
+
+
+def test_travel_goes_around_costly_ground():
+    # straight on are five cells of 1 + 4 + 4 + 4 + 1 ticks and a step (15); around them nine of one tick and a step (10)
+    steps, cost, width = uphill("""
+        1111111
+        1#444#1
+        1144411
+    """)
+    target, start = 2 * width + 6, 2 * width
+    ticks = grid.travel(steps, cost, target)
+    walk, cell = [], start
+    while cell != target:
+        hop = int(grid.hops(steps, ticks, cost)[cell])
+        walk.append("NESW"[hop])
+        cell = int(steps[cell, hop])
+    assert ticks[start] == 1 + 9 and "".join(walk) == "NNEEEEEESS"
+    assert grid.distances(steps, target)[start] == 6  # the shortest way leads straight through
+
+
+def test_travel_takes_the_costly_ground_where_the_way_around_is_longer():
+    steps, cost, width = uphill("""
+        1111111
+        1#222#1
+        1122211
+    """)
+    target, start = 2 * width + 6, 2 * width
+    ticks = grid.travel(steps, cost, target)
+    assert ticks[start] == 1 + 1 + 2 + 2 + 2 + 1 and grid.hops(steps, ticks, cost)[start] == E
+
+
+def test_travel_without_costs_is_distance():
+    rng = np.random.default_rng(3)
+    for target in range(0, 192, 17):
+        steps = grid.neighbours(rng.random((12, 16)) < 0.7)
+        plain, ones = grid.distances(steps, target), np.ones(len(steps), int)
+        np.testing.assert_array_equal(grid.travel(steps, ones, target), plain)
+        np.testing.assert_array_equal(grid.hops(steps, plain, ones), grid.hops(steps, plain))
+
+
+def test_travel_is_the_cheapest_of_all_ways():
+    """Against relaxation until nothing changes (Bellman-Ford), on 20 random boards."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        steps = grid.neighbours(rng.random((9, 11)) < 0.75)
+        cost, target = rng.integers(1, 10, len(steps)), int(rng.integers(len(steps)))
+        best = np.where(np.arange(len(steps)) == target, 0, 10**6)
+        for _ in range(len(steps)):
+            onward = np.where(steps == target, 1, cost[steps] + best[steps])
+            onward = np.where(steps == np.arange(len(steps))[:, None], 10**6, onward).min(1)
+            best = np.minimum(best, onward)
+        np.testing.assert_array_equal(grid.travel(steps, cost, target), np.where(best >= 10**6, X, best))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_weighted_hops_walk_exactly_the_ticks_of_the_table(seed):
+    rng = np.random.default_rng(seed)
+    steps = grid.neighbours(rng.random((10, 14)) < 0.75)
+    cost, target = rng.integers(1, 17, len(steps)), int(rng.integers(len(steps)))
+    ticks = grid.travel(steps, cost, target)
+    hops = grid.hops(steps, ticks, cost)
+    assert (hops[(ticks == 0) | (ticks == X)] == ARRIVED).all()
+    for start in np.flatnonzero((ticks > 0) & (ticks < X)):
+        cell, clock = int(start), 0
+        while cell != target:
+            cell = int(steps[cell, hops[cell]])
+            clock += 1 if cell == target else int(cost[cell])
+        assert clock == ticks[start]
+
+
+def test_a_way_too_long_to_count_is_refused():
+    steps, _ = table("." * 3000)
+    with pytest.raises(ValueError, match="a way of 47969 ticks is too long"):
+        grid.travel(steps, np.full(3000, 16), 0)  # 2998 cells of 16 ticks between, and one step
 
 
 def test_flood_fills_one_room_and_no_diagonal():

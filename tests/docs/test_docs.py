@@ -11,6 +11,7 @@ import jax
 import pytest
 import yaml
 
+from townlet_jax.systems import edits, timeline
 from train import evaluate, ppo, replay
 
 ROOT = Path(__file__).parents[2]
@@ -163,3 +164,19 @@ def test_named_python_exists(page):
                     continue
                 module.append(part)
                 found = importlib.import_module(".".join(module))
+
+
+def test_the_table_of_stage_directions_is_whole():
+    """Each verb of a timeline with what it must and may say, in the order in which they are carried out."""
+    text = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8").split("## What a timeline can do")[1]
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in re.findall(r"^\| `.*$", text, re.MULTILINE)]
+    words = lambda fields: ", ".join(f"`{field}`" for field in fields) or "-"
+    assert rows[1:] == [[f"`{verb}`", words(must), words(may)] for verb, (must, may) in timeline.OWN.items()]
+    assert list(timeline.OWN) == [verb for verb in edits.VERBS if verb != "nothing"]
+
+
+def test_the_catalogue_names_every_scenario():
+    text = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", text, re.MULTILINE))
+    found = {path.stem: yaml.safe_load(path.read_text()) for path in ROOT.glob("configs/scenarios/*.yaml")}
+    assert rows == {name: str(scene["schedule"]["ticks"]) for name, scene in found.items()}

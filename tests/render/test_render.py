@@ -12,7 +12,7 @@ import townlet_jax
 from townlet_jax.render import animate, ansi, image, palette, pen
 from townlet_jax.render.clock import clock, darkness
 from townlet_jax.render.lettering import shorten, spell, width_of
-from townlet_jax.render.people import gerund, meaning, people
+from townlet_jax.render.people import gerund, happenings, meaning, people
 from townlet_jax.render.plan import labels, plan
 
 pytest.importorskip("PIL")
@@ -159,7 +159,41 @@ def test_an_empty_slot_has_no_body_and_says_so(town):
     empty = without(town, 3)
     cell = int(town.agents.cell[3])
     assert pixel(image(TOWN, empty, scale=SCALE), cell) == pixel(image(TOWN, moved(town, 3, 600), scale=SCALE), cell)
-    assert people(TOWN, empty)[3].words == "moved away"
+    assert people(TOWN, empty)[3].words == "not here yet"
+    fate = empty.slots["lifecycle"]
+    left = empty.put(
+        lifecycle=fate.replace(since=np.where(np.arange(len(fate.since)) == 3, 7, fate.since).astype(np.int8))
+    )
+    assert people(TOWN, left)[3].words == "moved away"
+
+
+def test_talks_quarrels_and_events_are_told():
+    world = townlet_jax.load("demo_story_arc")
+    state = jax.device_get(jax.jit(townlet_jax.reset)(world, jax.random.key(0)))
+    NOBODY, three = townlet_jax.NOBODY, lambda *values: np.array(values, np.int16)
+    chat, queues, events = (state.slots[name] for name in ("chat", "queues", "perturbations"))
+    state = state.replace(agents=state.agents.replace(alive=np.ones(3, bool)))
+    quiet = image(world, state, scale=SCALE)
+    good = chat.replace(partner=three(1, NOBODY, NOBODY), outcome=np.array([1, 0, 0], np.int8))
+    shy = chat.replace(partner=three(NOBODY, NOBODY, 1), outcome=np.array([0, 0, 3], np.int8))
+    words = lambda **slots: [someone.words for someone in people(world, state.put(**slots))]
+    assert words(chat=good)[:2] == ["talking to 2", "talking to 1"]
+    assert words(chat=shy)[2] == "not talking to 2" and "talking" not in words(chat=shy)[1]
+    assert words(queues=queues.replace(conflict=three(NOBODY, 2, 1)))[1:] == [
+        "quarrelling with 3",
+        "quarrelling with 2",
+    ]
+    dark = state.put(perturbations=events.replace(ends=state.tick + np.array([0, 5, 9], np.int32)))
+    assert happenings(world, state) == "" and happenings(world, dark) == "blackout, invitation"
+    assert (image(world, dark, scale=SCALE) != quiet).any()
+
+
+def test_the_panel_of_a_small_map_is_not_larger_than_need_be():
+    """Eleven cells of 28 pixels are 308 across; the panel has units of 12 pixels, not of 28."""
+    world = townlet_jax.load("queue_conflict")
+    state = jax.device_get(jax.jit(townlet_jax.reset)(world, jax.random.key(0)))
+    large, small = (image(world, state, scale=scale).shape[1] - scale * world.static.width for scale in (28, 12))
+    assert large == small
 
 
 def test_what_people_do_in_words(town):

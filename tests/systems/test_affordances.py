@@ -3,10 +3,12 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from books import entries
 
 from townlet_jax.core import fixed
 from townlet_jax.systems import affordances
 from townlet_jax.systems.intents import USE
+from townlet_jax.types import NOTHING
 
 # each facility's user stands below it
 ROOM = """
@@ -93,7 +95,7 @@ def refused(room, start, *names):
     assert state.agents.wallet.tolist() == start.agents.wallet.tolist()
     assert state.agents.items.tolist() == start.agents.items.tolist()
     assert state.facilities.stock.tolist() == start.facilities.stock.tolist()
-    assert state.slots["economy"].ledger.tolist() == [0] * 6
+    assert entries(state) == {}
     return True
 
 
@@ -170,9 +172,21 @@ def test_closing_time_gives_money_and_stock_back(room):
     assert remaining(before) == [0, 1] and remaining(end) == [0, 0]
     assert (int(end.agents.wallet[1]), int(end.facilities.stock[COUNTER])) == (10_000, 3)
     assert end.agents.needs.tolist() == start.agents.needs.tolist()
-    assert end.slots["economy"].ledger.tolist() == [0] * 6
+    assert entries(end) == {}
     slot = end.slots["affordances"]
     assert slot.finished.tolist() == [False, True] and slot.completed.tolist() == [False, False]
+
+
+def test_who_is_moved_away_gets_money_and_stock_back_and_nobody_uses_it_meanwhile(room):
+    state = room.step(room.state(tick=60), "wait", "use_eat")
+    assert (int(state.agents.wallet[1]), int(state.facilities.stock[COUNTER])) == (9_600, 2)
+    state = room.run(state, 3)[-1]
+    elsewhere = state.agents.cell.at[1].set(room.cell(3, 4))
+    after = room.step(state.replace(agents=state.agents.replace(cell=elsewhere)))
+    assert (int(after.agents.wallet[1]), int(after.facilities.stock[COUNTER])) == (10_000, 3)
+    slot = after.slots["affordances"]
+    assert remaining(after) == [0, 0] and slot.finished.tolist() == [False, True] and not slot.completed.any()
+    assert entries(after) == {}
 
 
 def test_closing_time_gives_the_items_back(board):
@@ -198,7 +212,10 @@ def ended(room, **agents):
     """The state after the last tick of cooking, which gives a meal."""
     start = room.state(cell=[room.cell(2, 5), room.cell(2, 7)], **agents)
     slot = start.slots["affordances"].replace(offer=jnp.array([2, 0], jnp.int8), remaining=jnp.array([1, 0], jnp.int16))
-    return room.only("affordances", start.put(affordances=slot))
+    stove = jnp.array([2, NOTHING], jnp.int16)
+    holds = start.slots["queues"].replace(facility=stove)
+    start = start.replace(intent=start.intent.replace(facility=stove))
+    return room.only("affordances", start.put(affordances=slot, queues=holds))
 
 
 def test_nobody_carries_more_than_100_of_an_item(room):

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from townlet_jax.core.shifts import ABSENT, AWAIT, IDLE, LATE, ON_TIME, POST
 from townlet_jax.systems import employment
-from townlet_jax.systems.employment import ABSENT, AWAIT, IDLE, LATE, ON_TIME, POST
 
 OFFICE = """
     ##########
@@ -118,7 +118,7 @@ def test_a_fine_takes_no_more_than_there_is(office):
 
 
 def test_grace_of_zero_means_on_the_dot(office):
-    strict = office.tuned(employment={"grace": jnp.int16(0)})
+    strict = office.tuned(employment={"grace": jnp.zeros(1, jnp.int16)})
     seen, *_ = worked(strict, during((100, 159)), during((101, 159)))
     assert [seen[0][100], seen[1][100], seen[1][101]] == ["on_time", "late", "late"]
 

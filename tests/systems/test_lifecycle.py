@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from books import entries
 
 from townlet_jax import engine
 from townlet_jax.core import fixed
-from townlet_jax.systems import lifecycle
+from townlet_jax.systems import employment, lifecycle
 from townlet_jax.types import NOTHING
 
 # slots 0 and 2 arrive on the left, slot 1 on the right
@@ -75,7 +76,7 @@ def test_what_the_dead_owned_is_gone_and_booked(inn):
     last = ticks(inn, hungry(inn.state(wallet=[7_000, 1, 2])), 30)[-1]
     assert last.agents.wallet.tolist() == [0, 1, 2]
     assert last.agents.items[0].tolist() == [0, 0] and last.agents.needs[0].tolist() == [0, 0, 0]
-    assert last.slots["economy"].ledger.tolist() == [0, 0, 0, 0, 0, -7_000]
+    assert entries(last) == {"estates": -7_000}
 
 
 def test_eviction_is_told_as_such_and_collapse_comes_first(inn):
@@ -115,7 +116,61 @@ def test_the_newcomer_stands_at_the_entry_with_the_kit(inn):
     assert int(people.cell[0]) == inn.cell(3, 1)
     assert people.needs[0].tolist() == [FINE] * 3
     assert int(people.wallet[0]) == 2_250 and people.items[0].tolist() == [1, 0]
-    assert state.slots["economy"].ledger.tolist() == [0, 0, 0, 0, 2_250, 0]
+    assert entries(state) == {"kits": 2_250}
+
+
+def test_a_kit_may_be_counted_in_rents(board):
+    # without a clerk the rent is 0.5 coins here
+    rich = board(INN, **{"systems.lifecycle.kit_rents": 1.5})
+    state = ticks(rich, dead(rich, [0], [5]), 5)[-1]
+    assert int(state.agents.wallet[0]) == 750
+    assert state.slots["economy"].ledger.tolist()[4] == 750
+
+
+def test_respawn_as_in_the_specification(board):
+    # respawn_delay 2: absent at t1, present at t2 as the next of its line, needs 0.5, home kept; the wallet is not carried over
+    quick = board(INN, **{"systems.lifecycle.arrive_after": [2, 2], "systems.lifecycle.kit_needs": 0.5})
+    state = hungry(quick.state(wallet=9_000))
+    state = state.put(lifecycle=state.slots["lifecycle"].replace(critical=jnp.array([29, 0, 0], jnp.int8)))
+    t0, t1, t2 = ticks(quick, state, 3)
+    assert [bool(s.agents.alive[0]) for s in (t0, t1, t2)] == [False, False, True]
+    assert t2.agents.generation.tolist() == [1, 0, 0]
+    assert t2.agents.needs[0].tolist() == [fixed.to_need(0.5)] * 3
+    assert int(t2.agents.wallet[0]) == 2_250 and int(quick.world.map.agent_home[0]) == 0
+
+
+def test_who_is_evicted_at_work_leaves_no_shift_behind(board):
+    # the original enqueues an exit, and clears the shift as it is processed; the reason is told as an event of one tick
+    shop = board(INN.replace("@...@", "@.K.@"), **{"systems.employment.jobs.0.start": 10})
+    state = shop.state(tick=20)
+    work = state.slots["employment"]
+    work = work.replace(shift=jnp.full(3, employment.LATE, jnp.int8), present=jnp.full(3, 5, jnp.int16))
+    books = state.slots["economy"].replace(unpaid=jnp.array([2, 0, 0], jnp.int8))
+    gone, after = shop.run(state.put(employment=work, economy=books), 2)
+    assert gone.slots["lifecycle"].reason.tolist() == [2, 0, 0]
+    after = after.slots["employment"]
+    assert after.shift.tolist()[0] == employment.IDLE and after.present.tolist()[0] == 0
+    assert after.shift.tolist()[1] != employment.IDLE
+
+
+def test_several_needs_may_bring_one_down(board):
+    # a collapse of hunger and, in a cold town, of warmth: here energy stands for it, below 5 per cent
+    cold = board(INN, **{"systems.lifecycle.collapse": {"hunger": 0.03, "energy": 0.05}})
+    low = cold.state(needs=[FINE, FINE, fixed.to_need(0.04)])
+    assert left_after(cold, low) == 30
+    assert left_after(cold, cold.state(needs=[FINE, FINE, fixed.to_need(0.05)])) is None
+
+
+def left_after(inn, state, num_ticks=35):
+    """The tick in which agent 0 goes, None if it stays."""
+    gone = [bool(state.terminated[0]) for state in ticks(inn, state, num_ticks)]
+    return gone.index(True) + 1 if any(gone) else None
+
+
+@pytest.mark.parametrize(("share", "tick"), [(0.04, None), (0.0299, 30)])
+def test_hunger_of_4_and_of_3_per_cent(inn, share, tick):
+    # the original faints at once at 0.03 or less; here below 0.03 for 30 ticks in a row
+    assert left_after(inn, hungry(inn.state(), level=fixed.to_need(share))) == tick
 
 
 def test_nobody_arrives_where_somebody_stands(inn):

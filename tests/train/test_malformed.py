@@ -21,7 +21,7 @@ WORLDS = {  # what is written below `extends:` of the shipped town, and words th
     "octal": ("num_agents: 010\n", ["world.yaml:2", "010"]),
     "tab": ("start:\n\twallet: 3\n", ["world.yaml:3", "tab"]),
     "not a mapping": ("- 1\n", ["world.yaml"]),
-    "unknown system": ("systems: {weather: {}}\n", ["systems.weather", "movement"]),
+    "unknown system": ("systems: {fashion: {}}\n", ["systems.fashion", "movement"]),
     "misspelt system key": ("systems: {intents: {comit_ticks: 15}}\n", ["comit_ticks", "commit_ticks"]),
     "unknown need": ("systems: {needs: {decay: {hungr: 0.1}}}\n", ["decay.hungr", "'hunger'"]),
     "unknown offer price": ("systems: {economy: {prices: {whash: 0.1}}}\n", ["prices.whash", "'wash'"]),

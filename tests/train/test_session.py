@@ -150,9 +150,9 @@ def test_an_episode_replays_from_its_key_and_actions(tiny_run, tmp_path, capsys)
     episode.save_episode(path, made)
     loaded = episode.load_episode(path)
     again = episode.rerun(run.world, loaded)
-    assert same(states, again) and episode.verify(run, loaded, again) == []
+    assert same(states, again) and episode.verify(run.world, loaded, again) == []
     changed = loaded._replace(actions=np.where(loaded.actions > 0, 0, loaded.actions + 13).astype(np.int16))
-    assert "was recorded" in episode.verify(run, changed, episode.rerun(run.world, changed))[0]
+    assert "was recorded" in episode.verify(run.world, changed, episode.rerun(run.world, changed))[0]
 
 
 def test_a_tampered_recording_is_refused(tiny_run, tmp_path):
@@ -198,6 +198,32 @@ def test_replay_refuses(tiny_run, words, capsys):
     assert run_command(replay.main, "--run", tiny_run, *words, *rest) == 2
     error = capsys.readouterr().err
     assert "error:" in error and "Traceback" not in error
+
+
+def test_a_scenario_is_watched_and_replays(tmp_path, capsys):
+    out = tmp_path / "room.gif"
+    assert run_command(replay.main, "--scenario", "observation_baseline", "--out", out, "--ansi") == 0
+    said = capsys.readouterr().out
+    assert "digests match, 20 ticks of seed 0" in said and out.read_bytes()[:3] == b"GIF"
+    assert out.with_suffix(".ansi").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--scenario", "queue_conflit"), "Did you mean 'queue_conflict'"),
+        (
+            ("--scenario", str(Path(__file__).parents[2] / "configs/worlds/town.yaml")),
+            "'town' is no scenario: its YAML has no `schedule`",
+        ),
+        (("--scenario", "queue_conflict", "--days", "2"), "a scenario has its own length"),
+        (("--scenario", "queue_conflict", "--run", "x"), "not allowed with argument"),
+        ((), "one of the arguments --run --scenario is required"),
+    ],
+)
+def test_replay_refuses_what_is_no_scenario(words, message, capsys):
+    assert run_command(replay.main, *words) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_print_config_reads_back(capsys, tmp_path):

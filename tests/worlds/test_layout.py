@@ -98,14 +98,14 @@ def test_jobs_take_turns_before_a_job_fills_its_second_post(board):
 
 def test_residents_begin_on_cells_of_their_own_near_home(board):
     town = board("#######\n#h....#\n#.012.#\n#..W..#\n#######")
-    assert spots(town, town.world.params["start"].cell)[0] == (1, 1)
-    cells = town.world.params["start"].cell.tolist()
+    assert spots(town, town.world.map.start_cell)[0] == (1, 1)
+    cells = town.world.map.start_cell.tolist()
     assert len(set(cells)) == 3 and all(int(town.world.map.distance[c, -1]) <= 1 for c in cells)
 
 
 def test_nobody_begins_in_a_wall_of_the_town(town):
     steps = np.asarray(town.world.map.neighbour)
-    start = np.asarray(town.world.params["start"].cell)
+    start = np.asarray(town.world.map.start_cell)
     assert (steps[start] != start[:, None]).any(1).all() and len(set(start.tolist())) == 8
 
 
@@ -135,7 +135,57 @@ def test_nobody_queues_in_a_wall(board):
 def test_nobody_begins_where_no_home_leads(board):
     # three cells around the home, and a yard that nobody can enter
     town = board("########\n#h0#...#\n#1W#...#\n########", num_agents=3)
-    steps, start = np.asarray(town.world.map.neighbour), np.asarray(town.world.params["start"].cell)
+    steps, start = np.asarray(town.world.map.neighbour), np.asarray(town.world.map.start_cell)
     assert (steps[start] != start[:, None]).any(1).all()
     with pytest.raises(ConfigError, match="4 agents, but home 1 has only 3 cells within reach"):
         board("########\n#h0#...#\n#1W#...#\n########", num_agents=4)
+
+
+def test_with_a_detour_homes_share_public_things_out(board):
+    # three counters in a row; without a detour all who come from the left use the first
+    drawing = """
+        #################
+        #h..h......C.C.C#
+        #h.0h...........#
+        #h..h...........#
+        #################
+    """
+    alone, shared = board(drawing), board(drawing, **{"map.detour": 4})
+    at = lambda town, home: int(town.world.map.route[home * 85 + town.cell(2, 5), 0])
+    assert [at(alone, home) for home in range(6)] == [0] * 6
+    picks = [at(shared, home) for home in range(6)]
+    assert set(picks) == {0, 1, 2}
+    near = board(drawing, **{"map.detour": 2})  # the third is four steps further than the first
+    assert set(at(near, home) for home in range(6)) == {0, 1}
+    rows_of = np.arange(6)[:, None] * 85 + np.arange(85)
+    table, steps = np.asarray(shared.world.map.route), np.asarray(shared.world.map.route_distance)
+    distance = np.asarray(shared.world.map.distance)[:, :9:3]
+    for home in range(6):  # the steps are those to the facility of the table
+        own = distance[np.arange(85), table[rows_of[home], 0]]
+        np.testing.assert_array_equal(steps[rows_of[home], 0], own)
+        assert (own <= np.minimum(distance.min(1).astype(int) + 4, 32767)).all()
+
+
+def test_a_home_keeps_its_choice_while_its_people_walk_there(board):
+    drawing = """
+        #################
+        #h..h......C.C.C#
+        #h.0h...........#
+        #h..h...........#
+        #################
+    """
+    town = board(drawing, **{"map.detour": 4})
+    hops, route, steps = (np.asarray(getattr(town.world.map, name)) for name in ("next_hop", "route", "neighbour"))
+    for home in range(6):
+        cell, choices = town.cell(2, 5), []
+        for _ in range(20):
+            choices.append(int(route[home * 85 + cell, 0]))
+            hop = int(hops[cell, choices[0] * 3])
+            cell = int(steps[cell, hop]) if hop < 4 else cell
+        assert len(set(choices)) == 1
+
+
+def test_too_many_places_are_refused(board):
+    houses = "\n".join(["#".join("h" * 16), "#" * 31] * 8)
+    with pytest.raises(ConfigError, match="map.rows: 128 homes and named places, allowed are at most 127"):
+        board(houses + "\n" + "W".ljust(31, "."))

@@ -4,7 +4,11 @@ import re
 
 import pytest
 
-from townlet_jax import ConfigError, load
+from townlet_jax import ConfigError, load, worlds
+from townlet_jax.config import liveable
+from townlet_jax.config.load import validate
+from townlet_jax.config.schema import world_model
+from townlet_jax.systems import ORDER
 
 HOUSE = """
     #########
@@ -84,6 +88,52 @@ def test_a_wage_that_does_not_pay_the_basket(board):
     assert re.search(r"rent 1\.10 \+ basket 0\.16 \(hygiene 0\.36 by wash 0\.16\) = 1\.26", refusal(board, **decay))
 
 
+def configured(tmp_path, **overrides):
+    """The validated configuration of the town with overrides, as `liveable.slack` reads it."""
+    path = tmp_path / "here.yaml"
+    path.write_text("extends: town\n")
+    document = worlds.read(path, [f"{key}={value}" for key, value in overrides.items()])
+    return validate(world_model(ORDER), document)
+
+
+def test_the_slack_of_a_job_is_what_the_wage_leaves(tmp_path):
+    # hunger 1.296 a day by meals of 0.15 coins for 0.4: 0.486; hygiene 0.72 by washes of 0.2 for 0.45: 0.32; naps are free
+    wages = {"grocer": 180 * 0.02, "barista": 160 * 0.025, "clerk": 180 * 0.02}
+    town = liveable.slack(configured(tmp_path))
+    assert town == pytest.approx({job: wage / (1.5 + 0.486 + 0.32) - 1 for job, wage in wages.items()})
+    dear = liveable.slack(configured(tmp_path, **{"systems.economy.rent": 2.4}))
+    assert dear["grocer"] == pytest.approx(3.6 / 3.206 - 1) and dear["barista"] == pytest.approx(4.0 / 3.206 - 1)
+
+
+def test_nothing_to_pay_leaves_all(tmp_path):
+    free = {"systems.economy.rent": 0.0, "systems.economy.prices": "{}"}
+    assert set(liveable.slack(configured(tmp_path, **free)).values()) == {float("inf")}
+
+
+def test_a_world_may_ask_for_a_slack_of_10_to_20_percent(board):
+    # a shift pays 1.2: rent of 1.0 leaves 0.2, of 1.08 leaves 0.111, of 1.15 leaves 0.043, of 0.9 leaves 0.333
+    asks = lambda rent: {"systems.economy.rent": rent, "systems.economy.slack": [0.1, 0.2]}
+    for rent in (1.0, 1.08):
+        assert board(HOUSE, **asks(rent)).world.static.num_agents == 2
+    for rent, left in ((1.15, "0.043"), (0.9, "0.333")):
+        message = refusal(board, **asks(rent))
+        assert f"jobs.0.wage: the clerk has a slack of {left} (allowed: 0.1 to 0.2, systems.economy.slack)" in message
+        assert f"60 ticks x 0.02 = 1.20 coins a day, rent {rent:.2f} + basket 0.00 () = {rent:.2f}" in message
+    assert "the clerk cannot live on it" in refusal(board, **asks(1.3))
+
+
+def test_a_slack_is_a_span(board):
+    for span in ([0.2, 0.1], [-0.1, 0.2]):
+        message = refusal(board, **{"systems.economy.slack": span})
+        assert f"systems.economy.slack: {span}: allowed are 0 <= least <= most" in message
+
+
+def test_without_wages_there_is_no_slack(board):
+    overrides = {"systems.economy.slack": [0.1, 0.2], "systems.economy.rent": 0.0}
+    message = refusal(board, HOUSE.replace("K", "."), **overrides)
+    assert "systems.economy.slack: there is none in a world without the system 'employment'" in message
+
+
 def test_the_basket_counts_the_items_that_an_offer_takes(board):
     # only the stove feeds, and it takes what nobody sells: the basket has no end
     drawing = HOUSE.replace("C", ".")
@@ -115,7 +165,7 @@ def test_a_town_of_64_has_too_little_food():
 
 
 def test_rent_without_work_is_refused():
-    with pytest.raises(ConfigError, match="without the system 'employment' nobody earns any"):
+    with pytest.raises(ConfigError, match="without the system 'employment' nobody earns more than the stipend of 0.00"):
         load("town", **{"systems.employment": None})
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import townlet_jax
 from townlet_jax import ConfigError, env, load, make, register
-from townlet_jax.systems import ORDER, insert, needs
+from townlet_jax.systems import insert, needs
 from townlet_jax.types import System
 
 QUICK = {"observation.variant": "compact"}
@@ -26,7 +26,8 @@ def test_the_shipped_town(town):
         48,
         1440,
     )
-    assert [system.name for system in static.systems] == [system.name for system in ORDER]
+    names = ["intents", "needs", "movement", "queues", "affordances", "economy", "employment", "lifecycle", "rewards"]
+    assert [system.name for system in static.systems] == names
     assert static.names.needs == ("hunger", "hygiene", "energy") and static.names.jobs == ("grocer", "barista", "clerk")
     assert (town.num_agents, town.num_actions) == (8, 23)  # wait, 4 moves, 8 uses, 8 options, work, home
 
@@ -133,7 +134,8 @@ def rain(world, state, key):
 
 def test_a_mechanic_of_ones_own_runs_where_it_is_put(tmp_path, board):
     order = insert(System("rain", rain, writes=("agents.needs",)), before="movement")
-    assert [system.name for system in order][:3] == ["intents", "needs", "rain"]
+    names = [system.name for system in order]
+    assert names.index("rain") == names.index("movement") - 1 and names[0] == "intents"
     wet = load("town", order, **QUICK, **{"systems.rain": {}})
     assert wet.static.has("rain")
     state = jax.eval_shape(lambda key: townlet_jax.reset(wet, key), jax.random.key(0))

@@ -9,8 +9,11 @@ import numpy as np
 from ..core import grid
 from ..core.grid import DIRECTIONS, UNREACHABLE
 from ..observe.layers import NEAR, THIN
+from ..systems import timeline
+from ..systems.encounters import NEAREST
 from ..types import NOTHING, Actions, Map, Names, Static, System, World
-from . import schedule, start
+from . import expressions, schedule, start
+from .draws import Draws
 from .layout import Layout
 
 
@@ -29,31 +32,51 @@ def names_of(config: Any, layout: Layout) -> Names:
     )
 
 
-def actions_of(names: Names) -> Actions:
-    """The discrete action space: wait, moves, uses, then options."""
-    primitives = ("wait", *(f"move_{d}" for d in DIRECTIONS), *(f"use_{offer}" for offer in names.offers))
-    options = (*(f"go_{offer}" for offer in names.offers), *(("go_work",) if names.jobs else ()), "go_home")
+def actions_of(names: Names, chats: bool = False) -> Actions:
+    """The discrete action space: wait, moves, uses, talks if there are chats, then options."""
+    uses = ("wait", *(f"move_{d}" for d in DIRECTIONS), *(f"use_{offer}" for offer in names.offers))
+    primitives = (*uses, *(f"talk_{k}" for k in range(NEAREST if chats else 0)))
+    extra = (*(("go_work",) if names.jobs else ()), *(("go_talk",) if chats else ()))
+    options = (*(f"go_{offer}" for offer in names.offers), *extra, "go_home")
     work = options.index("go_work") if names.jobs else None
-    return Actions((*primitives, *options), 5, len(primitives), len(options), work, len(options) - 1)
+    company = options.index("go_talk") if chats else None
+    return Actions(
+        (*primitives, *options),
+        use=5,
+        options=len(primitives),
+        num_options=len(options),
+        work=work,
+        home=len(options) - 1,
+        talk=len(uses) if chats else None,
+        company=company,
+    )
 
 
-def routes(layout: Layout, names: Names, distance: np.ndarray, num_places: int) -> tuple[np.ndarray, np.ndarray]:
+def routes(
+    layout: Layout, names: Names, distance: np.ndarray, num_places: int, detour: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """The facility that a resident of home h on cell c would use for each offer, and the steps to it: i16[H * C, O] each.
 
     It is the nearest of the kind, among the home's own ones if it has any, else among the public ones; if there is neither,
-    the steps are UNREACHABLE and the facility means nothing.
+    the steps are UNREACHABLE and the facility means nothing. With a detour each home has an order of its own for the public
+    ones, and uses the first in it that is no more than so many steps further than the nearest.
     """
     kinds = np.array(layout.facility_kind)
     to_use = distance[:, : len(kinds) * num_places : num_places].astype(np.int32)  # [C, F]
     table = np.zeros((len(layout.home_cell), len(distance), len(names.offers)), np.int16)
-    steps = np.zeros_like(table)
-    for o, kind in enumerate(names.offer_kinds):
-        for home in range(len(layout.home_cell)):
-            own = (kinds == kind) & (layout.facility_home == home)
-            public = (kinds == kind) & (layout.facility_home == NOTHING)
-            usable = own if own.any() else public
-            table[home, :, o] = np.argmin(np.where(usable, to_use, 2 * UNREACHABLE), axis=1)
-            steps[home, :, o] = to_use[np.arange(len(distance)), table[home, :, o]] if usable.any() else UNREACHABLE
+    steps = np.full(table.shape, UNREACHABLE, np.int16)
+    cells = np.arange(len(distance))
+    for home in range(len(layout.home_cell)):
+        order = np.array(Draws(home).shuffled(range(len(kinds))), np.int32)
+        for o, kind in enumerate(names.offer_kinds):
+            own = np.flatnonzero((kinds == kind) & (layout.facility_home == home))
+            usable = own if own.size else np.flatnonzero((kinds == kind) & (layout.facility_home == NOTHING))
+            if usable.size:
+                ways = to_use[:, usable]
+                near = ways <= ways.min(1, keepdims=True) + (0 if own.size else detour)
+                rank = np.where(near, order[usable] if detour else np.arange(usable.size), len(kinds))
+                table[home, :, o] = usable[rank.argmin(1)]
+                steps[home, :, o] = to_use[cells, table[home, :, o]]
     rows = len(layout.home_cell) * len(distance)
     return table.reshape(rows, len(names.offers)), steps.reshape(rows, len(names.offers))
 
@@ -98,13 +121,30 @@ def facilities_around(layout: Layout) -> np.ndarray:
     return windows.sum(1).astype(np.uint8)
 
 
-def tables(layout: Layout, names: Names, num_agents: int, variant: str, window: int) -> Map:
+def ground_cost(config: Any, layout: Layout) -> np.ndarray | None:
+    """Ticks for a step onto each cell, i64[C]; None where every step takes one, so that ticks of walking are steps."""
+    movement = getattr(config.systems, "movement", None)
+    by_ground = np.array([movement.cost.get(ground, 1) if movement else 1 for ground in grid.GROUNDS])
+    return by_ground[layout.ground.reshape(-1)] if (by_ground != 1).any() else None
+
+
+def ways(layout: Layout, targets: np.ndarray, cost: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """How far every cell is from every target i16[C, T], and the direction in which to walk there i8[C, T]."""
+    if cost is None:
+        distance = grid.distances_to(layout.neighbour, targets)
+    else:
+        distance = np.stack([grid.travel(layout.neighbour, cost, int(target)) for target in targets], axis=1)
+    hop = [grid.hops(layout.neighbour, distance[:, t], cost) for t in range(len(targets))]
+    return distance, np.stack(hop, axis=1)
+
+
+def tables(config: Any, layout: Layout, names: Names) -> Map:
     """All the tables of a world."""
-    num_places = layout.place_cell.shape[1]
+    num_places, num_agents = layout.place_cell.shape[1], config.num_agents
+    variant, window = config.observation.variant, config.observation.window
     targets = np.concatenate([layout.place_cell.reshape(-1), layout.post_cell, layout.home_cell])
-    distance = np.stack([grid.distances(layout.neighbour, int(t)) for t in targets], axis=1)
-    next_hop = np.stack([grid.hops(layout.neighbour, distance[:, t]) for t in range(len(targets))], axis=1)
-    route, route_distance = routes(layout, names, distance, num_places)
+    distance, next_hop = ways(layout, targets, ground_cost(config, layout))
+    route, route_distance = routes(layout, names, distance, num_places, config.map.detour)
     index = lambda words, table: np.array([table.index(word) for word in words], np.int8)
     return Map(
         ground=jnp.array(layout.ground.reshape(-1)),
@@ -119,6 +159,7 @@ def tables(layout: Layout, names: Names, num_agents: int, variant: str, window: 
         ),
         home_cell=jnp.array(layout.home_cell, jnp.uint16),
         entry_cell=jnp.array(layout.entry_cell, jnp.uint16),
+        start_cell=jnp.array(start.cells(config, layout), jnp.uint16),
         agent_home=jnp.array(np.arange(num_agents) % len(layout.home_cell), jnp.int16),
         agent_post=jnp.array(assign_posts(layout, names, num_agents)),
         next_hop=jnp.array(next_hop),
@@ -145,6 +186,7 @@ def compile_world(config: Any, layout: Layout, order: Sequence[System], config_i
     """
     names = names_of(config, layout)
     systems = tuple(system for system in order if getattr(config.systems, system.name) is not None)
+    chats = any(system.name == "chat" for system in systems)
     height, width = layout.ground.shape
     variant, window = config.observation.variant, config.observation.window
     static = Static(
@@ -158,7 +200,7 @@ def compile_world(config: Any, layout: Layout, order: Sequence[System], config_i
         num_places=layout.place_cell.shape[1],
         num_posts=len(layout.post_cell),
         names=names,
-        actions=actions_of(names),
+        actions=actions_of(names, chats),
         systems=systems,
         observation=variant,
         window=0 if variant == "compact" else window,
@@ -166,8 +208,14 @@ def compile_world(config: Any, layout: Layout, order: Sequence[System], config_i
     )
     params = {system.name: system.build(getattr(config.systems, system.name), names) for system in systems}
     params = {name: value for name, value in params.items() if value != ()}
-    params["start"] = start.build(config, layout, names)
+    params["start"] = start.build(config, names)
+    requires = expressions.table(config, names)
+    params |= {} if requires is None else {"requires": requires}
     if config.schedule is not None:
         params["schedule"] = schedule.build(config, static.actions.names)
-    world_map = tables(layout, names, config.num_agents, variant, window)
+    if static.has("timeline"):
+        params["timeline"] = timeline.compiled(config, static)
+    world_map = tables(config, layout, names)
+    if chats:
+        world_map = world_map.replace(landmark=jnp.argmin(world_map.distance, axis=1).astype(jnp.int16))
     return World(params=params, map=world_map, static=static)

@@ -8,6 +8,7 @@ from ..core import grid
 from ..types import NOTHING
 from .schema import MapConfig
 
+MOST_PLACES = 127  # homes and named rooms, for their index is an int8
 PREFERRED = ((1, 0), (0, -1), (0, 1), (-1, 0))  # sides of a facility on which its user stands, best first
 
 
@@ -39,10 +40,10 @@ def read(config: MapConfig, num_places: int) -> Layout:
         The layout; facilities, posts and homes in reading order.
 
     Raises:
-        ValueError: a facility has no free cell beside it.
+        ValueError: a facility has no free cell beside it, or there are too many places.
     """
-    rows = config.rows.rstrip("\n").split("\n")
-    marks = [config.legend[mark] for row in rows for mark in row]
+    rows = (config.rows or "").rstrip("\n").split("\n")
+    marks = [config.marks[mark] for row in rows for mark in row]
     width = len(rows[0])
     ground = np.array([grid.GROUNDS.index(mark.ground) for mark in marks], np.uint8)
     blocks = np.isin(ground, [grid.GROUNDS.index(name) for name in grid.BLOCKING])
@@ -73,6 +74,32 @@ def read(config: MapConfig, num_places: int) -> Layout:
     )
 
 
+def in_order(layout: Layout) -> Layout:
+    """Facilities by kind, posts by job, places by name, and only then in reading order.
+
+    Two maps with the same number of everything then share their words and the meaning of every index but those of cells.
+    """
+    by = lambda words: np.argsort(np.array(words, str), kind="stable")
+    facilities, posts, names = (
+        by(layout.facility_kind),
+        by(layout.post_job),
+        by(layout.place_names[len(layout.home_cell) :]),
+    )
+    homes = np.arange(len(layout.home_cell))
+    order = np.concatenate([homes, len(homes) + names]).astype(np.int64)
+    rank = np.append(np.argsort(order), -1).astype(np.int8)  # outdoors stays -1
+    return layout._replace(
+        facility_cell=layout.facility_cell[facilities],
+        facility_kind=[layout.facility_kind[f] for f in facilities],
+        facility_home=layout.facility_home[facilities],
+        place_cell=layout.place_cell[facilities],
+        post_cell=layout.post_cell[posts],
+        post_job=[layout.post_job[p] for p in posts],
+        place_of=rank[layout.place_of],
+        place_names=[layout.place_names[p] for p in order],
+    )
+
+
 def _places(marks, homes, rooms, room) -> tuple[np.ndarray, list[str]]:
     """Which named place each cell belongs to, i8[C] with -1 for none; homes are places, too."""
     place_of = np.full(len(marks), -1, np.int8)
@@ -84,6 +111,8 @@ def _places(marks, homes, rooms, room) -> tuple[np.ndarray, list[str]]:
         if mark.place is not None:
             place_of[room(cell)] = len(names)
             names.append(mark.place)
+    if len(names) > MOST_PLACES:
+        raise ValueError(f"{len(names)} homes and named places, allowed are at most {MOST_PLACES}")
     return place_of, names
 
 
@@ -111,8 +140,8 @@ def _stand(facilities, posts: set[int], neighbour, width: int, num_places: int) 
         users.append(free[0])
         taken.add(free[0][0])
     places = []
-    for user, step in users:
-        steps = grid.distances(neighbour, user)
+    ways = grid.distances_to(neighbour, np.array([user for user, _ in users], np.int64)).T
+    for (user, step), steps in zip(users, ways):
         near = [c for c in np.argsort(steps, kind="stable").tolist() if steps[c] < grid.UNREACHABLE and c not in taken]
         line = [user]
         while len(line) < num_places:
@@ -130,7 +159,7 @@ def start_cells(layout: Layout, num_agents: int) -> np.ndarray:
     Raises:
         ValueError: there are more agents than cells within reach of their homes.
     """
-    steps = [grid.distances(layout.neighbour, int(home)) for home in layout.home_cell]
+    steps = grid.distances_to(layout.neighbour, layout.home_cell).T
     taken: set[int] = set()
     cells = []
     for agent in range(num_agents):

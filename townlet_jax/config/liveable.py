@@ -10,8 +10,8 @@ import numpy as np
 
 from ..core import fixed, grid
 from ..types import NOTHING
+from .findings import Finding
 from .layout import Layout
-from .words import Finding
 
 
 def findings(config: Any, layout: Layout) -> list[Finding]:
@@ -40,8 +40,8 @@ def _ways(config: Any, layout: Layout) -> list[Finding]:
         for job, cell in zip(layout.post_job, layout.post_cell)
     ]
     goals += [(name, cell, NOTHING) for name, cell, _ in starts[: len(layout.home_cell)]]
-    for goal, cell, owner in goals:
-        distance = grid.distances(layout.neighbour, cell)
+    ways = grid.distances_to(layout.neighbour, np.array([cell for _, cell, _ in goals], np.int64)).T
+    for (goal, _, owner), distance in zip(goals, ways):
         cut = [name for name, start, home in starts if owner in (NOTHING, home) and distance[start] == grid.UNREACHABLE]
         if cut:
             wrong.append(("map.rows", f"there is no way to {goal} from {cut[0]}"))
@@ -140,33 +140,67 @@ def _item_costs(config: Any) -> dict[str, float]:
     return costs
 
 
-def _purse(config: Any) -> list[Finding]:
-    """The wage of every job must pay the rent and the cheapest basket."""
-    if config.systems.economy is None:
-        return []
-    if config.systems.employment is None:
-        rent = config.systems.economy.rent
-        text = (
-            f"rent is {rent:.2f} coins a day, but without the system 'employment' nobody earns any, and all are evicted"
-        )
-        return [("systems.economy.rent", text)] if rent > 0 and config.systems.lifecycle is not None else []
+def slack(config: Any) -> dict[str, float]:
+    """By what share the daily wage of each job, with the stipend, exceeds the rent and the cheapest basket of its day.
+
+    Args:
+        config: a validated world with the systems `needs`, `affordances`, `economy` and `employment`.
+
+    Returns:
+        Job -> share: 0 where the wage just pays for the day, infinite where the day costs nothing.
+    """
+    basket, _ = _basket(config)
+    costs = config.systems.economy.rent + basket
+    income = lambda job: _wages(job) + config.systems.economy.stipend
+    return {job.name: income(job) / costs - 1 if costs else np.inf for job in config.systems.employment.jobs}
+
+
+def _wages(job: Any) -> float:
+    """The coins of a whole shift, as the town will pay them."""
+    return (job.end - job.start) * fixed.to_mills(job.wage) / fixed.COIN
+
+
+def _basket(config: Any) -> tuple[float, str]:
+    """The coins that the needs of a day cost at least, and the sum in words."""
     prices, costs = config.systems.economy.prices, _item_costs(config)
+    cost = lambda offer: prices.get(offer.name, 0.0) + sum(costs[i] * n for i, n in offer.takes.items() if n)
     basket, parts = 0.0, []
     for need, drain in _drains(config).items():
-        cost = lambda offer: prices.get(offer.name, 0.0) + sum(costs[i] * n for i, n in offer.takes.items() if n)
         per_need = [(cost(offer) / offer.effects[need], offer.name) for offer in _helpers(config, need)]
         if drain > 0 and per_need:
             price, name = min(per_need)
             basket += price * drain
             parts.append(f"{need} {drain:.2f} by {name} {price * drain:.2f}")
-    rent = config.systems.economy.rent
+    return basket, ", ".join(parts)
+
+
+def _purse(config: Any) -> list[Finding]:
+    """The wage of every job must pay the rent and the cheapest basket, and leave as much as `economy.slack` wants."""
+    section = config.systems.economy
+    if section is None:
+        return []
+    if config.systems.employment is None:
+        rent, given = section.rent, section.stipend
+        text = (
+            f"rent is {rent:.2f} coins a day, but without the system 'employment' nobody earns more than the stipend of"
+            f" {given:.2f}, and all are evicted"
+        )
+        return [("systems.economy.rent", text)] if rent > given and config.systems.lifecycle is not None else []
+    least, most = section.slack or (0.0, np.inf)
+    if not 0 <= least <= most:
+        return [("systems.economy.slack", f"[{least}, {most}]: allowed are 0 <= least <= most")]
+    basket, parts = _basket(config)
+    costs_line = f"rent {section.rent:.2f} + basket {basket:.2f} ({parts}) = {section.rent + basket:.2f}"
     wrong = []
-    for i, job in enumerate(config.systems.employment.jobs):
-        wages = (job.end - job.start) * fixed.to_mills(job.wage) / fixed.COIN  # as the town will pay
-        if wages < rent + basket:
-            sums = f"{job.end - job.start} ticks x {job.wage} = {wages:.2f} coins a day"
-            costs_line = f"rent {rent:.2f} + basket {basket:.2f} ({', '.join(parts)}) = {rent + basket:.2f}"
-            wrong.append(
-                (f"systems.employment.jobs.{i}.wage", f"the {job.name} cannot live on it: {sums}, but {costs_line}")
-            )
+    for i, (job, left) in enumerate(zip(config.systems.employment.jobs, slack(config).values())):
+        sums = f"{job.end - job.start} ticks x {job.wage} = {_wages(job):.2f} coins a day"
+        sums += f" + stipend {section.stipend:.2f}" if section.stipend else ""
+        if _wages(job) + section.stipend < section.rent + basket:
+            text = f"the {job.name} cannot live on it: {sums}, but {costs_line}"
+        elif not least <= left <= most:
+            wanted = f"(allowed: {least} to {most}, systems.economy.slack)"
+            text = f"the {job.name} has a slack of {left:.3f} {wanted}: {sums}, {costs_line}"
+        else:
+            continue
+        wrong.append((f"systems.employment.jobs.{i}.wage", text))
     return wrong

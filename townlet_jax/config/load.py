@@ -23,7 +23,7 @@ _SUFFIXES = (".yaml", ".yml")
 def resolve(path: str | FilePath, overrides: Sequence[str] = ()) -> Document:
     """Reads a file with all it extends, then applies overrides from the command line.
 
-    Mappings merge deeply and the extending file wins; lists and scalars replace what was there.
+    Mappings merge deeply and the extending file wins; lists and scalars replace what was there, and null takes it away.
 
     Args:
         path: The file; its top-level `extends:` is a path relative to it or a shipped name, at most 8 links long.
@@ -128,7 +128,10 @@ def _refuse(document: Document, fault: str) -> NoReturn:
 def _merge(base: Any, child: Any) -> Any:
     if not (isinstance(base, dict) and isinstance(child, dict)):
         return child
-    return base | {key: _merge(base.get(key), value) for key, value in child.items()}
+    gone = {key for key, value in child.items() if value is None and key in base}
+    return {
+        key: _merge(base.get(key), child[key]) if key in child else base[key] for key in base | child if key not in gone
+    }
 
 
 def _present(tree: Any, lines: Lines) -> Lines:

@@ -8,7 +8,7 @@ import numpy as np
 from flax import struct
 
 from ..types import Array
-from .words import Finding, unknown
+from .findings import Finding, unknown
 
 
 class Schedule(struct.PyTreeNode):
@@ -26,7 +26,7 @@ def build(config: Any, actions: Sequence[str]) -> Schedule:
         config: a validated world with a schedule.
         actions: the names of its actions.
     """
-    loops = [config.schedule.loop.get(resident.name, ()) for resident in config.start.residents]
+    loops = [spelled_out(config.schedule.loop.get(resident.name, ())) for resident in config.start.residents]
     table = np.zeros((config.num_agents, max(map(len, loops), default=1) or 1), np.int32)
     for slot, loop in enumerate(loops):
         table[slot, : len(loop)] = [actions.index(action) for action in loop]
@@ -42,5 +42,12 @@ def findings(config: Any, actions: Sequence[str]) -> list[Finding]:
     known = [resident.name for resident in config.start.residents]
     wrong = unknown("schedule.loop", config.schedule.loop, known, "resident")
     for name, loop in config.schedule.loop.items():
-        wrong += unknown(f"schedule.loop.{name}", dict.fromkeys(loop), actions, "action")
+        words = dict.fromkeys(action.split(" ")[0] for action in loop)
+        wrong += unknown(f"schedule.loop.{name}", words, actions, "action")
     return wrong
+
+
+def spelled_out(loop: Sequence[str]) -> list[str]:
+    """A loop with `wait 3` as three times `wait`."""
+    counted = [action.partition(" ") for action in loop]
+    return [action for action, _, times in counted for _ in range(int(times or 1))]

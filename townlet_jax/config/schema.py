@@ -1,13 +1,14 @@
 """What a world's YAML may say: the frozen pydantic models at the edge of the program."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model, field_validator, model_validator
 
 from ..types import Section, System
 
 WORD = r"^[a-z][a-z0-9_]{0,30}$"
+TIMES = r"^[a-z][a-z0-9_]{0,40}( [1-9][0-9]{0,3})?$"  # an action, and how often in a row
 Ground = Literal["wall", "floor", "door", "road", "grass", "park", "tree", "water", "shelf", "table"]
 
 
@@ -22,15 +23,60 @@ class Legend(Section):
     entry: bool = Field(False, description="whether newcomers arrive there")
 
 
-class MapConfig(Section):
-    """The town, drawn."""
+_GROUNDS = {"#": "wall", ".": "floor", "+": "door", "=": "road", '"': "grass", ",": "park", "T": "tree", "w": "water"}
+_FACILITIES = {"B": "bed", "F": "fridge", "S": "stove", "W": "shower", "t": "till", "c": "counter", "s": "gym_shower"}
+STANDARD: dict[str, Legend] = {
+    **{mark: Legend(ground=ground) for mark, ground in _GROUNDS.items()},
+    **{"k": Legend(ground="shelf"), "o": Legend(ground="table"), "m": Legend(ground="table")},
+    **{"h": Legend(home=True), "@": Legend(ground="road", entry=True)},
+    **{mark: Legend(facility=kind) for mark, kind in _FACILITIES.items()},
+    "n": Legend(facility="bench", ground="park"),
+    **{mark: Legend(post=job) for mark, job in {"g": "grocer", "v": "barista", "d": "clerk"}.items()},
+    **{mark: Legend(place=name) for mark, name in {"G": "Grocer", "C": "Café", "O": "Office", "Y": "Gym"}.items()},
+    "P": Legend(place="Park", ground="park"),
+}  # the marks of the shipped town
 
-    legend: dict[str, Legend] = Field(description="character -> what it means")
-    rows: str = Field(description="the map, one line a row")
+
+class GenerateConfig(Section):
+    """A town drawn from a seed; what is not given follows from the number of agents, see `config.generate.counts`."""
+
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="one seed, one map, on every machine")
+    size: tuple[int, int] | None = Field(None, description="rows and columns of the map; the least that holds the town")
+    residents: int = Field(1, ge=1, le=8, description="agents for whom one home is built")
+    homes: int | None = Field(None, ge=1, le=64, description="homes")
+    tills: int | None = Field(None, ge=1, le=64, description="tills of the grocers, each with a grocer's post")
+    counters: int | None = Field(None, ge=1, le=64, description="counters of the cafés, each with a barista's post")
+    desks: int | None = Field(None, ge=1, le=64, description="clerks' posts in the offices")
+    gym_showers: int | None = Field(None, ge=1, le=64, description="showers of the gyms")
+    benches: int | None = Field(None, ge=1, le=64, description="benches in the parks")
+
+
+class MapConfig(Section):
+    """The town: drawn in `rows`, or drawn from a seed by `generate`."""
+
+    legend: dict[str, Legend] = Field({}, description="character -> what it means; if empty, what it means in the town")
+    rows: str | None = Field(None, description="the map, one line a row")
+    generate: GenerateConfig | None = Field(None, description="how to draw a map, instead of `rows`")
+    detour: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="steps beyond the nearest of a kind that people go, each home to one of its own choice",
+    )
+
+    @property
+    def marks(self) -> dict[str, Legend]:
+        """What each character means."""
+        return self.legend or STANDARD
 
     @model_validator(mode="after")
     def rectangular(self) -> "MapConfig":
-        """Every row as long as the first, every character in the legend."""
+        """One way to a map; every row as long as the first, every character in the legend."""
+        if (self.rows is None) == (self.generate is None):
+            both = "are both given" if self.rows is not None else "are both missing"
+            raise ValueError(f"`rows` and `generate` {both}: allowed is one of them, and null for the other")
+        if self.rows is None:
+            return self
         rows = self.rows.rstrip("\n").split("\n")
         for mark in self.legend:
             if len(mark) != 1:
@@ -38,9 +84,9 @@ class MapConfig(Section):
         for number, row in enumerate(rows, 1):
             if len(row) != len(rows[0]):
                 raise ValueError(f"row {number} has {len(row)} cells, the first has {len(rows[0])}")
-            unknown = sorted(set(row) - set(self.legend))
+            unknown = sorted(set(row) - set(self.marks))
             if unknown:
-                raise ValueError(f"row {number} has {unknown[0]!r}, not in the legend: {''.join(sorted(self.legend))}")
+                raise ValueError(f"row {number} has {unknown[0]!r}, not in the legend: {''.join(sorted(self.marks))}")
         if not 3 <= len(rows) <= 256 or not 3 <= len(rows[0]) <= 256:
             raise ValueError(f"the map is {len(rows)} x {len(rows[0])} cells, allowed are 3 to 256 each way")
         return self
@@ -80,8 +126,8 @@ class ScheduleConfig(Section):
     """What the residents of a scenario do, for the policy `scheduled`."""
 
     ticks: int = Field(ge=1, le=1_000_000, description="how long the scenario runs")
-    loop: dict[str, tuple[str, ...]] = Field(
-        description="resident -> actions, one a tick, again and again; others wait"
+    loop: dict[str, tuple[Annotated[str, Field(pattern=TIMES)], ...]] = Field(
+        description="resident -> actions, one a tick, `wait 3` is three ticks of it, again and again; others wait"
     )
 
 

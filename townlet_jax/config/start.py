@@ -8,8 +8,8 @@ from flax import struct
 
 from ..core import fixed
 from ..types import Array, Names
+from .findings import Finding, outside, unknown
 from .layout import Layout, start_cells
-from .words import Finding, outside, unknown
 
 
 class Start(struct.PyTreeNode):
@@ -19,16 +19,14 @@ class Start(struct.PyTreeNode):
     needs: Array  # i32[2, A, N] least and most, parts of fixed.NEED
     wallet: Array  # i32[A] mills
     items: Array  # i8[A, I]
-    cell: Array  # u16[A]
     joins: Array  # i8[A] ticks until somebody comes into the slot, 0 if somebody is there
 
 
-def build(config: Any, layout: Layout, names: Names) -> Start:
+def build(config: Any, names: Names) -> Start:
     """YAML to arrays.
 
     Args:
         config: a validated world.
-        layout: its map.
         names: its words.
     """
     begin, A = config.start, config.num_agents
@@ -37,19 +35,26 @@ def build(config: Any, layout: Layout, names: Names) -> Start:
     wallet = np.full(A, fixed.to_mills(begin.wallet), np.int32)
     row = lambda items: [items.get(item, 0) for item in names.items]
     items = np.array([row(begin.items)] * A, np.int8).reshape(A, len(names.items))
-    cell, joins = start_cells(layout, A), np.zeros(A, np.int8)
+    joins = np.zeros(A, np.int8)
     for slot, resident in enumerate(begin.residents):
         for need, share in resident.needs.items():
             needs[:, slot, names.needs.index(need)] = fixed.to_need(share)
         wallet[slot] = wallet[slot] if resident.wallet is None else fixed.to_mills(resident.wallet)
         items[slot] = items[slot] if resident.items is None else row(resident.items)
-        if resident.cell is not None:
-            cell[slot] = resident.cell[0] * layout.ground.shape[1] + resident.cell[1]
         joins[slot] = resident.joins
     empty = joins > 0
     wallet[empty], items[empty] = 0, 0
-    arrays = (jnp.array(array) for array in (needs, wallet, items, cell.astype(np.uint16), joins))
+    arrays = (jnp.array(array) for array in (needs, wallet, items, joins))
     return Start(jnp.array(begin.tick, jnp.int32), *arrays)
+
+
+def cells(config: Any, layout: Layout) -> np.ndarray:
+    """Where each slot's first resident begins: i64[A], at home unless it says otherwise."""
+    found = start_cells(layout, config.num_agents)
+    for slot, resident in enumerate(config.start.residents):
+        if resident.cell is not None:
+            found[slot] = resident.cell[0] * layout.ground.shape[1] + resident.cell[1]
+    return found
 
 
 def findings(config: Any, layout: Layout) -> list[Finding]:
@@ -79,8 +84,8 @@ def _shared(config: Any, layout: Layout) -> list[Finding]:
     """Residents described one by one must not begin on a cell of another."""
     if not any(resident.cell for resident in config.start.residents):
         return []
-    cells = build(config, layout, Names(needs=config.needs, items=config.items)).cell.tolist()
-    twice = [slot for slot, cell in enumerate(cells) if cell in cells[:slot]]
-    spot = lambda slot: divmod(cells[slot], layout.ground.shape[1])
+    where = cells(config, layout).tolist()
+    twice = [slot for slot, cell in enumerate(where) if cell in where[:slot]]
+    spot = lambda slot: divmod(where[slot], layout.ground.shape[1])
     text = "slots {} and {} both begin at row {}, column {}"
-    return [("start.residents", text.format(cells.index(cells[slot]), slot, *spot(slot))) for slot in twice[:1]]
+    return [("start.residents", text.format(where.index(where[slot]), slot, *spot(slot))) for slot in twice[:1]]

@@ -1,14 +1,14 @@
 """Checks across sections: every word used somewhere must exist, every time must lie within the day."""
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..core import fixed
 from ..types import System
+from . import expressions, generate
+from .compile import names_of
+from .findings import Finding, outside, unknown
 from .layout import Layout
-
-Finding = tuple[str, str]  # dotted path, what is wrong there
 
 
 def findings(config: Any, layout: Layout, order: Sequence[System]) -> list[Finding]:
@@ -26,27 +26,6 @@ def findings(config: Any, layout: Layout, order: Sequence[System]) -> list[Findi
     ]
 
 
-def unknown(path: str, used: Iterable[str], known: Iterable[str], what: str) -> list[Finding]:
-    """A line for each used word that is not known, with the nearest one."""
-    allowed = list(dict.fromkeys(known))
-    wrong = []
-    for word in used:
-        if word not in allowed:
-            near = difflib.get_close_matches(word, allowed, 1)
-            hint = f". Did you mean {near[0]!r}?" if near else ""
-            wrong.append((f"{path}.{word}", f"there is no such {what} (allowed: {', '.join(allowed) or 'none'}){hint}"))
-    return wrong
-
-
-def outside(path: str, table: Mapping[str, float], least: float, most: float, unit: str) -> list[Finding]:
-    """A line for each number out of its range."""
-    return [
-        (f"{path}.{word}", f"{value} is not allowed (allowed: {least} to {most} {unit})")
-        for word, value in table.items()
-        if not least <= value <= most
-    ]
-
-
 def _systems(config: Any, order: Sequence[System]) -> list[Finding]:
     on = [system for system in order if getattr(config.systems, system.name) is not None]
     names = {system.name for system in on}
@@ -59,7 +38,8 @@ def _systems(config: Any, order: Sequence[System]) -> list[Finding]:
 
 
 def _own(config: Any, order: Sequence[System]) -> list[Finding]:
-    """What each system finds in the sections that it reads."""
+    """What each system finds in the sections that it reads, and in the map, which may first have to be drawn."""
+    config = config.model_copy(update={"map": generate.drawn(config.map, config.num_agents)})
     on = [system for system in order if getattr(config.systems, system.name) is not None]
     return [finding for system in on for finding in system.check(config)]
 
@@ -92,11 +72,23 @@ def _offers(config: Any, layout: Layout) -> list[Finding]:
             wrong += outside(f"{path}.{field}", table, 0, 100, "of an item")
         if offer.hours is not None and not 0 <= offer.hours[0] < offer.hours[1] <= config.ticks_per_day:
             wrong.append((f"{path}.hours", _day_span(offer.hours, config)))
+        wrong += _requires(f"{path}.requires", offer.requires, config, layout)
         if offer.name in ("work", "home"):
             wrong.append((f"{path}.name", f"{offer.name!r} is taken: there is an option go_{offer.name} already"))
         if offer.name in [other.name for other in offers[:i]]:
             wrong.append((f"{path}.name", f"{offer.name!r} is the name of an offer above"))
     return wrong
+
+
+def _requires(path: str, text: str, config: Any, layout: Layout) -> list[Finding]:
+    """What is wrong with the expression of an offer."""
+    if not text:
+        return []
+    try:
+        expressions.parse(text, expressions.variables(config, names_of(config, layout)))
+    except expressions.ExpressionError as error:
+        return [(path, str(error))]
+    return []
 
 
 def _day_span(span: Sequence[int], config: Any) -> str:

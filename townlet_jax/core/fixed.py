@@ -65,6 +65,14 @@ def weigh(term: jax.Array, weight: jax.Array) -> jax.Array:
     return ((term >> 10) * weight + low) >> 6
 
 
+def scale(amount: jax.Array, factor: jax.Array) -> jax.Array:
+    """An amount i32[...] >= 0 times a factor in parts of SHARE, 0 to 2**20, to the nearest part, halves up.
+
+    The amount is split at SHARE, so that it holds as long as the result is below 2**30.
+    """
+    return (amount >> 10) * factor + (((amount & (SHARE - 1)) * factor + SHARE // 2) >> 10)
+
+
 def to_float(parts: jax.Array, whole: int) -> jax.Array:
     """Integers in parts of `whole` as f32, for observations and reports only."""
     return parts.astype(jnp.float32) * jnp.float32(1.0 / whole)

@@ -9,7 +9,7 @@ BLOCKING = ("wall", "tree", "water", "shelf", "table")
 DIRECTIONS = ("north", "east", "south", "west")
 STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))
 ARRIVED = 4  # the direction of who need not walk
-UNREACHABLE = 32767  # steps
+UNREACHABLE = 32767  # steps or ticks
 
 
 def neighbours(walkable: np.ndarray) -> np.ndarray:
@@ -45,15 +45,72 @@ def distances(neighbour: np.ndarray, target: int) -> np.ndarray:
     return found
 
 
-def hops(neighbour: np.ndarray, distance: np.ndarray) -> np.ndarray:
+def distances_to(neighbour: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """`distances` to many targets at once: i16[C, T]; all searches go outwards one step at a time, together."""
+    cells, starts = len(neighbour), np.asarray(targets, np.int64)
+    table = neighbour.astype(np.int64)
+    found = np.full(len(starts) * cells, UNREACHABLE, np.int16)  # search by search
+    claim = np.zeros(found.shape, np.int32)
+    front, steps = np.arange(len(starts)) * cells + starts, 0
+    while front.size:
+        found[front] = steps
+        cell = front % cells
+        nexts = ((front - cell)[:, None] + table[cell]).reshape(-1)
+        nexts = nexts[found[nexts] == UNREACHABLE]
+        claim[nexts] = np.arange(nexts.size, dtype=np.int32)  # of those who reach a cell together the last goes on
+        front, steps = nexts[claim[nexts] == np.arange(nexts.size, dtype=np.int32)], steps + 1
+    return np.ascontiguousarray(found.reshape(len(starts), cells).T)
+
+
+def travel(neighbour: np.ndarray, cost: np.ndarray, target: int) -> np.ndarray:
+    """Ticks of walking from every cell to the target: i16[C], UNREACHABLE where there is no way (Dijkstra, in buckets).
+
+    A step takes one tick, and from a cell of cost c the next step comes c ticks after the one that led there. So the cells on
+    the way count their cost, the first one is left at once, and the target is reached in one tick from the cells beside it:
+    ticks(cell) = min over the neighbours of 1 if it is the target, else cost[neighbour] + ticks(neighbour).
+
+    Args:
+        neighbour: u16[C, 4].
+        cost: [C] ticks for a step onto each cell, at least 1.
+        target: a flat cell.
+
+    Raises:
+        ValueError: there is a way, and it takes UNREACHABLE ticks or more.
+    """
+    found = np.full(len(neighbour), np.iinfo(np.int64).max)
+    found[target] = 0
+    ticks, due = 0, {0: [target]}  # cells by ticks; costs are small, so that there is no long wait for the next
+    while due:
+        nearest = [cell for cell in due.pop(ticks, ()) if found[cell] == ticks]
+        for cell in nearest:
+            after = ticks + (1 if cell == target else int(cost[cell]))
+            for other in neighbour[cell].tolist():
+                if after < found[other]:
+                    found[other] = after
+                    due.setdefault(after, []).append(other)
+        ticks += 1
+    reached = found < np.iinfo(np.int64).max
+    if found[reached].max() >= UNREACHABLE:
+        raise ValueError(f"a way of {found[reached].max()} ticks is too long (allowed: less than {UNREACHABLE})")
+    return np.where(reached, found, UNREACHABLE).astype(np.int16)
+
+
+def hops(neighbour: np.ndarray, distance: np.ndarray, cost: np.ndarray | None = None) -> np.ndarray:
     """The direction that leads nearer: i8[C], ARRIVED at the target and where there is no way.
 
     Ties go to the direction whose index follows the cell's parity, so that walkers do not all take one side of a road.
+
+    Args:
+        neighbour: u16[C, 4].
+        distance: i16[C] as of `distances`, or of `travel`.
+        cost: [C] as given to `travel`; None for steps.
     """
-    around = distance[neighbour]
+    around = distance[neighbour].astype(np.int32)
+    if cost is not None:
+        around = around + np.where(around == 0, 1, cost[neighbour].astype(np.int32))
     parity = (np.arange(len(neighbour)) % 2)[:, None]
     tie = (np.arange(4)[None, :] + parity) % 2
-    best = np.argmin(around.astype(np.int32) * 2 + tie, axis=1).astype(np.int8)
+    best = np.argmin(around * 2 + tie, axis=1).astype(np.int8)
     stays = (distance == 0) | (distance == UNREACHABLE)
     return np.where(stays, np.int8(ARRIVED), best)
 

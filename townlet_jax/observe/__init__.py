@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core import blocks
+from ..systems.affordances import available
 from ..types import Observation, State, World
 from .action_mask import action_mask
 from .features import features, fields
@@ -19,7 +21,8 @@ def observe(world: World, state: State) -> Observation:
     Returns:
         features f32[A, D] (`schema` names them), layers u8[A, L, w, w] (L = 0 in `compact`), action_mask bool[A, num_actions].
     """
-    return Observation(features(world, state), layers(world, state), action_mask(world, state))
+    can = blocks.once(available(world, state)) if world.static.has("affordances") else None
+    return Observation(features(world, state, can), layers(world, state), action_mask(world, state, can))
 
 
 def schema(world: World) -> tuple[Entry, ...]:

@@ -2,12 +2,13 @@
 
 import jax.numpy as jnp
 
-from ..systems import affordances, employment, intents
-from ..types import Array, State, World
+from ..core import blocks
+from ..systems import affordances, chat, employment, encounters, intents
+from ..types import NOBODY, Array, State, World
 
 
-def action_mask(world: World, state: State) -> Array:
-    """bool[A, num_actions], True = allowed; `wait` always is.
+def action_mask(world: World, state: State, can: Array | None = None) -> Array:
+    """bool[A, num_actions], True = allowed; `wait` always is. `can` is `affordances.available`, if it is known already.
 
     While an agent is busy or committed, or not alive, it is the only one. An action that is not allowed does no harm: it counts
     as `wait`, or is tried and fails.
@@ -16,15 +17,23 @@ def action_mask(world: World, state: State) -> Array:
     A = static.num_agents
     if not static.has("intents"):
         return jnp.zeros((A, len(layout.names)), bool).at[:, 0].set(True)
-    free = intents.may_choose(world, state)[:, None]
+    free = blocks.once(intents.may_choose(world, state))[:, None]
     moves = world.map.neighbour[agents.cell] != agents.cell[:, None]
-    offers = affordances.available(world, state)
+    offers = affordances.available(world, state) if can is None else can
     _, steps = affordances.routes(world, state)
     near = steps <= world.params["queues"].reach
+    talks, company = [], []
+    if layout.talk is not None:
+        ready, beside = chat.may_talk(world, state)[:, None], encounters.nearby(world, state)
+        person = jnp.minimum(beside, A - 1).astype(jnp.int32)
+        welcome = jnp.take_along_axis(encounters.welcome(world, state), person, axis=1)
+        talks.append(ready & welcome & (beside != NOBODY))
+        company.append(ready & (encounters.sought(world, state) != NOBODY)[:, None])
     options = [offers]
     if layout.work is not None:
         options.append(employment.may_work(world, state)[:, None])
+    options += company
     options.append((agents.cell != world.map.home_cell[world.map.agent_home])[:, None])
     return jnp.concatenate(
-        [jnp.ones((A, 1), bool)] + [free & part for part in (moves, offers & near, *options)], axis=1
+        [jnp.ones((A, 1), bool)] + [free & part for part in (moves, offers & near, *talks, *options)], axis=1
     )

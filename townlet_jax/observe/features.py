@@ -11,8 +11,9 @@ import jax.numpy as jnp
 
 from ..core import fixed
 from ..core.grid import ARRIVED, DIRECTIONS, UNREACHABLE
-from ..systems import affordances, employment, intents
+from ..systems import affordances, employment, exits, intents
 from ..types import NOTHING, Array, Feature, State, World
+from . import social
 from .layers import NEAR
 
 FAR = 64.0  # steps that count as far away
@@ -53,7 +54,7 @@ def direction_values(world: World, state: State) -> list[Array]:
     route, steps = affordances.routes(world, state)
     goals = [jnp.where(steps < UNREACHABLE, world.map.place_cell[route, 0], state.agents.cell[:, None])]
     if world.static.names.jobs:
-        post = world.map.agent_post
+        post = employment.post_of(world, state)
         works = world.map.post_cell[jnp.where(post == NOTHING, jnp.int16(0), post)]
         goals.append(jnp.where(post == NOTHING, state.agents.cell, works)[:, None])
     goals.append(world.map.home_cell[world.map.agent_home][:, None])
@@ -112,15 +113,14 @@ def employment_fields(world: World) -> list[Feature]:
 
 def employment_values(world: World, state: State) -> list[Array]:
     """Work."""
-    static, post = world.static, world.map.agent_post
-    job, start, end = employment.roster(world)
+    static = world.static
+    job, start, end = employment.roster(world, state)
     time, shift = employment.time_of_day(world, state.tick), state.slots["employment"].shift
     employed = (start != end).astype(jnp.float32)
     day = jnp.float32(static.ticks_per_day)
-    until = employment.until_start(world, time).astype(jnp.float32) / day
+    until = employment.until_start(world, state, time).astype(jnp.float32) / day
     left = jnp.where(employment.on_duty(shift), (end - time).astype(jnp.float32) / day, 0.0)
-    target = static.num_facilities * static.num_places + jnp.where(start != end, post, jnp.int16(0)).astype(jnp.int32)
-    distance = world.map.distance[state.agents.cell, target]
+    distance = world.map.distance[state.agents.cell, employment.post_target(world, state)]
     return [
         one_hot(job, len(static.names.jobs)) * employed[:, None],
         employment.may_work(world, state).astype(jnp.float32),
@@ -145,14 +145,14 @@ def offers_fields(world: World) -> list[Feature]:
     ]
 
 
-def offers_values(world: World, state: State) -> list[Array]:
-    """Offers."""
+def offers_values(world: World, state: State, can: Array | None = None) -> list[Array]:
+    """Offers; `can` is `affordances.available`, if it is known already."""
     route, steps = affordances.routes(world, state)
-    queues = state.slots["queues"].facility
+    queue = state.slots["queues"].facility
     others = ~jnp.eye(world.static.num_agents, dtype=bool)
-    waiting = ((route[:, :, None] == queues[None, None, :]) & others[:, None, :]).sum(-1, dtype=jnp.int8)
+    waiting = ((route[:, :, None] == queue[None, None, :]) & others[:, None, :]).sum(-1, dtype=jnp.int8)
     return [
-        affordances.available(world, state).astype(jnp.float32),
+        (affordances.available(world, state) if can is None else can).astype(jnp.float32),
         share(steps, FAR),
         share(waiting, 4.0),
         share(state.slots["affordances"].remaining, 60.0),
@@ -209,19 +209,19 @@ def crowd_fields(world: World) -> list[Feature]:
 
 def crowd_values(world: World, state: State) -> list[Array]:
     """Others around."""
-    static, agents, queues = world.static, state.agents, state.slots["queues"]
+    static, agents, slot = world.static, state.agents, state.slots["queues"]
     row = (agents.cell // jnp.uint16(static.width)).astype(jnp.int16)
     col = (agents.cell % jnp.uint16(static.width)).astype(jnp.int16)
     gap = jnp.maximum(
         jnp.abs(row[:, None] - row[None, :]), jnp.abs(col[:, None] - col[None, :])
     )  # Chebyshev, i16[A, A]
     others = (gap <= NEAR) & agents.alive[None, :] & ~jnp.eye(static.num_agents, dtype=bool)
-    waits = queues.facility != NOTHING
-    holds = waits & (queues.place == 0)
+    waits = slot.facility != NOTHING
+    holds = waits & (slot.place == 0)
     nearest = jnp.where(others, gap, jnp.int16(NEAR)).min(-1)
     return [
         (state.slots["movement"].blocked > 0).astype(jnp.float32),
-        share(queues.place, 4.0),
+        share(slot.place, 4.0),
         waits.astype(jnp.float32),
         holds.astype(jnp.float32),
         share(others.sum(-1, dtype=jnp.int8), max(static.num_agents - 1, 1)),
@@ -232,19 +232,42 @@ def crowd_values(world: World, state: State) -> list[Array]:
 
 
 def fate_fields(world: World) -> list[Feature]:
-    """Danger."""
+    """Danger, and what makes people leave as far as the world knows it."""
+    rules = world.params["lifecycle"].exits
+    known = {
+        "notice": (rules.recovery_ticks, "ticks under notice / ticks in which to recover, at most 1"),
+        "jobless": (rules.jobless_days, "ticks without a wage / ticks after which one leaves"),
+        "neglected": (
+            rules.neglect_share,
+            "ticks of the last day with a neglected need / ticks after which one leaves",
+        ),
+        "in_line": (rules.per_day, "0 or 1: one is about to leave"),
+    }
+    more = [Feature(name, 1, unit, 0, 1) for name, (rule, unit) in known.items() if rule is not None]
     return [
         Feature("critical", 1, "ticks with a critical need / 30, at most 1", 0, 1),
         Feature("episode_progress", 1, "share of the episode gone by", 0, 1),
+        *more,
     ]
 
 
 def fate_values(world: World, state: State) -> list[Array]:
-    """Danger."""
-    left = state.slots["lifecycle"].ends - state.tick
-    gone = 1.0 - left.astype(jnp.float32) / world.params["lifecycle"].episode_ticks.astype(jnp.float32)
-    progress = jnp.broadcast_to(jnp.clip(gone, 0.0, 1.0), (world.static.num_agents,))
-    return [share(state.slots["lifecycle"].critical, 30.0), progress]
+    """Danger, and what makes people leave as far as the world knows it."""
+    slot, rules, day = state.slots["lifecycle"], world.params["lifecycle"].exits, world.static.ticks_per_day
+    ratio = lambda count, most: jnp.minimum(count.astype(jnp.float32) / most.astype(jnp.float32), 1.0)
+    episode = world.params["lifecycle"].episode_ticks
+    gone = jnp.clip(episode - (slot.ends - state.tick), 0, episode)  # whole ticks: the same bits however it is compiled
+    progress = jnp.broadcast_to(ratio(gone, episode), (world.static.num_agents,))
+    values = [share(slot.critical, 30.0), progress]
+    if rules.recovery_ticks is not None:
+        values.append(ratio(slot.clocks.notice, rules.recovery_ticks))
+    if rules.jobless_days is not None:
+        values.append(ratio(slot.clocks.jobless, rules.jobless_days * day))
+    if rules.neglect_share is not None:
+        values.append(ratio(exits.neglect(world, state), rules.neglect_share * day))
+    if rules.per_day is not None:
+        values.append((slot.clocks.waiting > 0).astype(jnp.float32))
+    return values
 
 
 GROUPS: dict[str, tuple[Callable[[World], list[Feature]], Callable[[World, State], list[Array]]]] = {
@@ -255,20 +278,27 @@ GROUPS: dict[str, tuple[Callable[[World], list[Feature]], Callable[[World, State
     "intents": (options_fields, options_values),
     "queues": (crowd_fields, crowd_values),
     "lifecycle": (fate_fields, fate_values),
-}  # by system; another system brings its own, see `System.fields`
+    "relationships": (social.ties_fields, social.ties_values),
+    "chat": (social.chat_fields, social.chat_values),
+}  # by system; what else there is to see a system brings itself, see `System.fields`
+
+
+def groups(world: World) -> list[tuple[Callable[[World], list[Feature]], Callable[[World, State], list[Array]]]]:
+    """What each system of a world shows: its group, then what it brings itself."""
+    own = [[GROUPS.get(system.name), (system.fields, system.features)] for system in world.static.systems]
+    shown = [group for pair in own for group in pair if group is not None]
+    return [*shown, (direction_fields, direction_values)]
 
 
 def fields(world: World) -> list[Feature]:
     """All fields of a world, in the order of its systems."""
-    groups = [GROUPS.get(system.name, (system.fields, system.features)) for system in world.static.systems]
-    return [field for fields_of, _ in groups for field in fields_of(world)] + direction_fields(world)
+    return [field for fields_of, _ in groups(world) for field in fields_of(world)]
 
 
-def features(world: World, state: State) -> Array:
-    """The feature vectors of a town: f32[A, D]; zeros for who is not alive."""
-    A = world.static.num_agents
-    groups = [GROUPS.get(system.name, (system.fields, system.features)) for system in world.static.systems]
-    values = [value for _, values_of in groups for value in values_of(world, state)]
-    parts = [value.reshape(A, -1) for value in [*values, *direction_values(world, state)]]
-    row = jnp.concatenate(parts, axis=1) if parts else jnp.zeros((A, 0), jnp.float32)
-    return jnp.where(state.agents.alive[:, None], row, 0.0)
+def features(world: World, state: State, can: Array | None = None) -> Array:
+    """The feature vectors of a town: f32[A, D]; zeros for who is not alive. `can` is `affordances.available`, if known already."""
+    A, parts = world.static.num_agents, []
+    for _, values_of in groups(world):
+        values = offers_values(world, state, can) if values_of is offers_values else values_of(world, state)
+        parts += [jnp.where(state.agents.alive[:, None], value.reshape(A, -1), 0.0) for value in values]
+    return jnp.concatenate(parts, axis=1) if parts else jnp.zeros((A, 0), jnp.float32)

@@ -169,6 +169,12 @@ def sign(pen: Pen, activity: str, letter: str, colour: Colour) -> None:
     elif activity == "wait":
         for x in (-0.24, 0, 0.24):
             pen.disc(x, 0, 0.09, white)
+    elif activity == "talk":
+        pen.box(-0.29, -0.24, 0.29, 0.12, white, 0.08)
+        pen.poly((-0.18, 0.08), (0.06, 0.08), (-0.18, 0.32), fill=white)
+    elif activity == "quarrel":
+        pen.box(-0.07, -0.32, 0.07, 0.10, white)
+        pen.disc(0, 0.25, 0.09, white)
     elif activity == "walk":
         pen.box(-0.30, -0.07, 0.10, 0.07, white)
         pen.poly((0.04, -0.26), (0.34, 0.0), (0.04, 0.26), fill=white)

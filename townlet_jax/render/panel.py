@@ -61,7 +61,7 @@ def layout(plan: Plan, offers: tuple[str, ...], needs: tuple[str, ...], unit: in
         unit: pixels a cell.
         height: pixels of the map.
     """
-    u, number = max(unit, LEAST), len(plan.jobs)
+    u, number = max(unit, LEAST), len(plan.agent_homes)
     full = number <= FULL
     longest = (
         [f"walking to {place}" for place in plan.places]
@@ -84,11 +84,13 @@ def layout(plan: Plan, offers: tuple[str, ...], needs: tuple[str, ...], unit: in
     return Layout(u, width, height, number, columns, row, words, bar, needs if full else (), fits)
 
 
-def panel(layout: Layout, plan: Plan, time: Clock, folk: list[Person]) -> Any:
-    """The panel at one tick: RGB image of layout.height x layout.width pixels."""
+def panel(layout: Layout, plan: Plan, time: Clock, folk: list[Person], events: str = "") -> Any:
+    """The panel at one tick, with the events that are on: RGB image of layout.height x layout.width pixels."""
     picture = _blank(layout, plan).copy()
     draw = pillow().ImageDraw.Draw(picture)
     _time(draw, layout, time)
+    u = layout.unit
+    _write(draw, layout, (0.8 * u, 4.15 * u), events, palette.INK, 0.92, room=layout.width - 1.6 * u)
     lines = math.ceil(layout.people / layout.columns)
     for place, someone in enumerate(folk):
         left = 0.5 * layout.unit + layout.column * (place // lines)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import fixed
-from ..systems import employment, intents
-from ..types import NOTHING, Agents, State, World
+from ..systems import employment, intents, lifecycle, occasions, perturbations
+from ..types import NOBODY, NOTHING, Agents, State, World
 from .plan import Plan, plan
 
 MEANING: dict[str, tuple[str, ...]] = {  # activity -> words in the names of offers
@@ -52,9 +52,14 @@ class _Doing(NamedTuple):
     place: np.ndarray  # in the queue
     queue: np.ndarray  # facility queued at
     option: np.ndarray
+    post: np.ndarray  # NOTHING if it has none
     target: np.ndarray  # facility walked to
     verb: np.ndarray
     arg: np.ndarray
+    talks: dict[int, int]  # who talks to whom, both ways
+    shuns: dict[int, int]  # who has thought better of talking to whom
+    quarrels: dict[int, int]  # who quarrels with whom
+    unborn: np.ndarray  # bool[A] nobody has lived there yet
 
 
 def people(world: World, state: State) -> list[Person]:
@@ -78,8 +83,8 @@ def people(world: World, state: State) -> list[Person]:
 
 def _person(world: World, town: Plan, agents: Agents, doing: _Doing, a: int) -> Person:
     """One slot; the agents are on the host."""
-    alive, works = bool(agents.alive[a]), world.static.has("employment") and town.jobs[a] != ""
-    activity, words, letter = ("away", "moved away", "")
+    alive, works = bool(agents.alive[a]), world.static.has("employment") and doing.post[a] != NOTHING
+    activity, words, letter = ("away", "not here yet" if doing.unborn[a] else "moved away", "")
     if alive:
         activity, words, letter = _activity(world, town, doing, agents.cell, a)
     return Person(
@@ -92,7 +97,7 @@ def _person(world: World, town: Plan, agents: Agents, doing: _Doing, a: int) -> 
         facing=int(doing.arg[a]) if activity == "walk" else -1,
         needs=tuple((agents.needs[a] / fixed.NEED).tolist()),
         coins=float(agents.wallet[a] / fixed.COIN),
-        job=town.jobs[a] if works else "",
+        job=town.trades[doing.post[a]] if works else "",
         shift=employment.STATES[doing.shift[a]] if works else "",
     )
 
@@ -115,15 +120,52 @@ def _doing(world: World, state: State) -> _Doing:
         place=part("queues", "place", zeros),
         queue=part("queues", "facility", nowhere),
         option=part("intents", "option", np.full(A, world.static.actions.num_options)),
+        post=np.asarray(employment.post_of(world, state)),
         target=part("intents", "facility", nowhere),
         verb=np.asarray(state.intent.verb),
         arg=np.asarray(state.intent.arg),
+        **_company(state),
+        unborn=(part("lifecycle", "since", zeros) >= lifecycle.LONG_AGO) & (np.asarray(state.agents.generation) == 0),
     )
+
+
+def _company(state: State) -> dict[str, dict[int, int]]:
+    """Who talks and quarrels with whom in this tick."""
+    talks, shuns, quarrels = {}, {}, {}
+    if "chat" in state.slots:
+        slot = state.slots["chat"]
+        for a, (outcome, partner) in enumerate(
+            zip(np.asarray(slot.outcome).tolist(), np.asarray(slot.partner).tolist())
+        ):
+            if outcome in (occasions.SUCCESS, occasions.FAILURE):
+                talks |= {a: partner, partner: a}
+            elif outcome == occasions.AVOIDED:
+                shuns[a] = partner
+    conflict = None if "queues" not in state.slots else state.slots["queues"].conflict
+    if conflict is not None:
+        quarrels = {a: b for a, b in enumerate(np.asarray(conflict).tolist()) if b != NOBODY}
+    return {"talks": talks, "shuns": shuns, "quarrels": quarrels}
+
+
+def happenings(world: World, state: State) -> str:
+    """The events that are on, in words."""
+    if not world.static.has("perturbations"):
+        return ""
+    on = np.asarray(perturbations.active(world, state))
+    names = world.params["perturbations"].names
+    return ", ".join(name.replace("_", " ") for name, is_on in zip(names, on) if is_on)
 
 
 def _activity(world: World, town: Plan, doing: _Doing, cells: np.ndarray, a: int) -> tuple[str, str, str]:
     """The activity of a living agent, the words for it and a letter."""
     here = _where(town, int(cells[a]), a)
+    for activity, words, others in (
+        ("quarrel", "quarrelling with", doing.quarrels),
+        ("talk", "talking to", doing.talks),
+        ("talk", "not talking to", doing.shuns),
+    ):
+        if a in others:
+            return activity, f"{words} {others[a] + 1}", ""
     if doing.running[a]:
         offer = world.static.names.offers[doing.offer[a]]
         return meaning(offer), f"{gerund(offer)} {here}", offer[0].upper()
@@ -153,8 +195,8 @@ def _destination(world: World, town: Plan, doing: _Doing, a: int) -> str:
     if doing.option[a] == layout.home and layout.num_options > 0:
         return " home"
     cell = -1
-    if layout.work is not None and doing.option[a] == layout.work and town.agent_posts[a] != NOTHING:
-        cell = int(town.posts[town.agent_posts[a]])
+    if layout.work is not None and doing.option[a] == layout.work and doing.post[a] != NOTHING:
+        cell = int(town.posts[doing.post[a]])
     elif doing.target[a] != NOTHING:
         cell = int(town.facilities[doing.target[a]])
     if cell < 0:

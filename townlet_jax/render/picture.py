@@ -10,10 +10,12 @@ from . import clock, palette, panel, sprites
 from .backdrop import rooms, shade
 from .lettering import width_of, write
 from .pen import pillow
-from .people import Person, people
+from .people import Person, happenings, people
 from .plan import Plan, plan
 
 BADGE = 1.0  # cells
+ACROSS, DOWN = 32, 18  # cells of a map beside which the panel has units as large as its cells
+LEAST = 12  # pixels of a unit of the panel of a small map
 
 
 def image(world: World, state: State, *, scale: int = 14, panel: bool = True) -> np.ndarray:
@@ -49,10 +51,11 @@ def frame(world: World, state: State, scale: int, with_panel: bool) -> Any:
         _clock_on_map(ground, time, scale)
         return ground
     names = world.static.names
-    arranged = panel.layout(town, names.offers, names.needs, scale, ground.height)
+    unit = min(scale, max(min(ground.width // ACROSS, ground.height // DOWN), LEAST))
+    arranged = panel.layout(town, names.offers, names.needs, unit, ground.height)
     picture = pillow().Image.new("RGB", (ground.width + arranged.width, arranged.height), palette.INK)
     picture.paste(ground, (0, 0))
-    picture.paste(panel.panel(arranged, town, time, folk), (ground.width, 0))
+    picture.paste(panel.panel(arranged, town, time, folk, happenings(world, state)), (ground.width, 0))
     return picture
 
 

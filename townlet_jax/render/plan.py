@@ -27,9 +27,8 @@ class Plan:
     facility_homes: np.ndarray  # i64[F] NOTHING if public
     stands: np.ndarray  # i64[F, Q] cells of users and queues
     posts: np.ndarray  # i64[P] cells
-    owners: tuple[tuple[int, ...], ...]  # of each post: the agents who work there
-    jobs: tuple[str, ...]  # [A] the trade of each agent, "" if none
-    agent_posts: np.ndarray  # i64[A] NOTHING if none
+    owners: tuple[tuple[int, ...], ...]  # of each post: the agents who always work there, none if people are hired
+    trades: tuple[str, ...]  # [P] the trade of each post
     agent_homes: np.ndarray  # i64[A]
     entries: np.ndarray  # i64[E] cells where newcomers arrive
 
@@ -66,8 +65,7 @@ def _plan(order: _Order) -> Plan:
     homes, posts = host(tables.agent_home), host(tables.agent_post)
     home_place = place_of.reshape(-1)[host(tables.home_cell)]
     living_in = lambda place: tuple(a for a, home in enumerate(homes) if home_place[home] == place)
-    jobs = host(tables.post_job)
-    trade = lambda post: static.names.jobs[jobs[post]] if post != NOTHING and static.names.jobs else ""
+    stays = posts if not static.has("hiring") else np.full_like(posts, NOTHING)
     return Plan(
         name=static.name,
         rows=static.height,
@@ -82,9 +80,8 @@ def _plan(order: _Order) -> Plan:
         facility_homes=host(tables.facility_home),
         stands=host(tables.place_cell),
         posts=host(tables.post_cell),
-        owners=tuple(tuple(np.flatnonzero(posts == post).tolist()) for post in range(static.num_posts)),
-        jobs=tuple(trade(post) for post in posts),
-        agent_posts=posts,
+        owners=tuple(tuple(np.flatnonzero(stays == post).tolist()) for post in range(static.num_posts)),
+        trades=tuple(static.names.jobs[job] if static.names.jobs else "" for job in host(tables.post_job)),
         agent_homes=homes,
         entries=host(tables.entry_cell),
     )

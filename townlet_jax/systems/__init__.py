@@ -1,17 +1,57 @@
 """Every mechanic, in data-flow order. A world runs those that its YAML names."""
 
 from ..types import System
-from . import affordances, economy, employment, intents, lifecycle, movement, needs, queues, rewards
+from . import (
+    affordances,
+    chat,
+    economy,
+    employment,
+    hiring,
+    identities,
+    intents,
+    lifecycle,
+    movement,
+    needs,
+    nights,
+    personality,
+    perturbations,
+    queues,
+    relationships,
+    reviews,
+    rewards,
+    spoilage,
+    timeline,
+    timesheets,
+    tuner,
+    utilities,
+    warmth,
+    weather,
+)
 
 ORDER: tuple[System, ...] = (
     intents.SYSTEM,
+    timeline.SYSTEM,
+    perturbations.SYSTEM,
+    utilities.SYSTEM,
+    weather.SYSTEM,
+    warmth.SYSTEM,
     needs.SYSTEM,
     movement.SYSTEM,
     queues.SYSTEM,
     affordances.SYSTEM,
+    spoilage.SYSTEM,
     economy.SYSTEM,
     employment.SYSTEM,
+    timesheets.SYSTEM,
+    hiring.SYSTEM,
+    reviews.SYSTEM,
+    tuner.SYSTEM,
+    chat.SYSTEM,
+    relationships.SYSTEM,
+    nights.SYSTEM,
     lifecycle.SYSTEM,
+    personality.SYSTEM,
+    identities.SYSTEM,
     rewards.SYSTEM,
 )
 

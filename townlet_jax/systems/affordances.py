@@ -1,7 +1,8 @@
 """Affordances: start, run and finish what facilities offer.
 
 An offer is paid for when it starts (money, carried items, stock) and has its effects when it ends. Closing time ends what still
-runs: then everything paid is given back. All rules are rows of tables, one row an offer.
+runs, and so do losing the user's place, an outage and a closed door: then everything paid is given back. All rules are rows of
+tables, one row an offer.
 
 reads  intent, slots.queues, tick
 writes agents.needs, agents.wallet, agents.items, facilities.stock, slots.affordances, slots.economy
@@ -11,10 +12,10 @@ import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
 
-from ..core import fixed, masks
+from ..core import blocks, fixed, masks
 from ..core.grid import UNREACHABLE
 from ..types import NOTHING, Array, Key, Section, State, System, World
-from . import economy
+from . import economy, perturbations, predicates, queues, utilities
 from .intents import USE, home_row
 
 MAX_CARRIED = 100  # of one item
@@ -31,6 +32,9 @@ class Offer(Section):
     gives: dict[str, int] = Field({}, description="item -> how many one gets when it ends")
     stock: int = Field(0, ge=0, le=100, description="units of the facility's stock that it uses up")
     hours: tuple[int, int] | None = Field(None, description="ticks of the day between which it is offered")
+    requires: str = Field(
+        "", max_length=500, description="what must hold to begin it, as in `wallet >= 1 and not occupied`"
+    )
 
 
 class Config(Section):
@@ -91,6 +95,16 @@ def is_open(world: World, tick: Array) -> Array:
     return (params.opens <= time) & (time < params.closes)
 
 
+def is_in_service(world: World, state: State, tick: Array) -> Array | None:
+    """Which facilities no event has closed and nothing lacks that they need: bool[F]; None where nothing can close one."""
+    parts = []
+    if world.static.has("perturbations") and world.params["perturbations"].rows("closure"):
+        parts.append(~perturbations.closed(world, state, tick))
+    if world.static.has("utilities"):
+        parts.append(utilities.serves(world, state, tick))
+    return blocks.once(jnp.stack(parts).all(0)) if parts else None
+
+
 def may_begin(world: World, state: State, tick: Array, facility: Array, offer: Array | slice) -> Array:
     """Whether agents may begin offers at facilities: the one rule for masks and for what happens.
 
@@ -102,14 +116,19 @@ def may_begin(world: World, state: State, tick: Array, facility: Array, offer: A
         offer: i8[A], or `slice(None)` for all offers, which gathers nothing.
 
     Returns:
-        bool of the facility's shape: the offer is made then, the stock is there, and the agent has the money and the items.
+        bool of the facility's shape: the offer is made then, the facility is in service, the stock is there, the agent has the
+        money and the items, the queue admits it, and what the offer requires holds.
     """
     params, agents = world.params["affordances"], state.agents
     each = (slice(None), *[None] * (facility.ndim - 1))  # agents first, whatever follows
     has_items = (agents.items[each] >= params.takes[offer]).all(-1)
-    affords = agents.wallet[each] >= economy.price(world, state)[offer]
+    affords = agents.wallet[each] >= economy.price(world, state, tick)[offer]
     stocked = state.facilities.stock[facility] >= params.stock[offer]
-    return is_open(world, tick)[offer] & stocked & has_items & affords
+    can = is_open(world, tick)[offer] & stocked & has_items & affords & queues.admits(world, state, facility)
+    service = is_in_service(world, state, tick)
+    if service is not None:
+        can = can & service[facility]
+    return can & predicates.hold(world, state, tick, facility, offer) if "requires" in world.params else can
 
 
 def routes(world: World, state: State) -> tuple[Array, Array]:
@@ -125,15 +144,20 @@ def available(world: World, state: State) -> Array:
     return can & (steps < UNREACHABLE) & state.agents.alive[:, None]
 
 
+def holds(world: World, state: State) -> Array:
+    """Who holds the reservation of the facility that it wants, and stands in the user's place: bool[A]."""
+    slot, facility = state.slots["queues"], state.intent.facility
+    cell = world.map.place_cell[jnp.where(facility == NOTHING, jnp.int16(0), facility), 0]
+    return (slot.facility == facility) & (facility != NOTHING) & (slot.place == 0) & (state.agents.cell == cell)
+
+
 def begin(world: World, state: State) -> tuple[State, Array]:
     """Start what the holders of reservations ask for, and take the pay. Returns the state and who began bool[A]."""
     static, params, slot = world.static, world.params["affordances"], state.slots["affordances"]
-    agents, intent, queues = state.agents, state.intent, state.slots["queues"]
+    agents, intent = state.agents, state.intent
     facility = jnp.where(intent.facility == NOTHING, jnp.int16(0), intent.facility)
     offer = jnp.clip(intent.arg, 0, len(static.names.offers) - 1)
-    holds = (queues.facility == intent.facility) & (intent.facility != NOTHING) & (queues.place == 0)
-    at_it = agents.cell == world.map.place_cell[facility, 0]
-    asks = agents.alive & (intent.verb == USE) & holds & at_it & (slot.remaining == 0)
+    asks = agents.alive & (intent.verb == USE) & holds(world, state) & (slot.remaining == 0)
     kind = jnp.array([static.names.kinds.index(k) for k in static.names.offer_kinds], jnp.int8)
     fits = world.map.facility_kind[facility] == kind[offer]
     starts = asks & fits & may_begin(world, state, state.tick, facility, offer)
@@ -155,12 +179,18 @@ def begin(world: World, state: State) -> tuple[State, Array]:
 
 
 def refund(world: World, state: State) -> tuple[State, Array]:
-    """Give everything back to those whose offer has closed on them. Returns the state and who was refunded bool[A]."""
+    """Give all back to those for whom what runs can go on no longer. Returns the state and who was refunded bool[A]."""
     params, slot, agents = world.params["affordances"], state.slots["affordances"], state.agents
-    closed = (slot.remaining > 0) & ~is_open(world, state.tick)[slot.offer] & agents.alive
+    goes_on, service = (
+        is_open(world, state.tick)[slot.offer] & holds(world, state),
+        is_in_service(world, state, state.tick),
+    )
+    if service is not None:
+        goes_on = goes_on & service[jnp.minimum(state.intent.facility, world.static.num_facilities - 1)]
+    closed = (slot.remaining > 0) & ~goes_on & agents.alive
     price = jnp.where(closed, slot.paid, 0)
     items = agents.items + jnp.where(closed[:, None], params.takes[slot.offer], jnp.int8(0))
-    seller = jnp.where(closed, state.slots["queues"].facility, jnp.int16(NOTHING))
+    seller = jnp.where(closed, state.intent.facility, jnp.int16(NOTHING))  # which one wants for as long as it runs
     stock = state.facilities.stock.at[seller].add(params.stock[slot.offer], mode="drop")
     stock = jnp.minimum(stock, economy.full_stock(world))  # the truck may have come in between
     state = state.replace(

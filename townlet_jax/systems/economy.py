@@ -1,8 +1,8 @@
-"""Economy: prices, stock and its daily truck, rent, and the ledger of all money that enters or leaves wallets.
+"""Economy: prices, stock and its daily truck, rent and stipend, and the ledger of all money that enters or leaves wallets.
 
 Sum of wallets = sum of wallets at the start + sum of the ledger, to the mill, at every tick.
 
-reads  tick, agents
+reads  tick, agents, slots.tuner
 writes agents.wallet, facilities.stock, slots.economy
 """
 
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ..core import fixed, masks
 from ..types import Array, Key, Section, State, System, World
+from . import perturbations, tuner
 
 ACCOUNTS = ("sales", "rent", "wages", "fines", "kits", "estates", "gifts")  # positive flows into wallets
 
@@ -24,6 +25,10 @@ class Config(Section):
     restock_at: int = Field(300, ge=0, description="tick of the day when the truck comes")
     rent: float = Field(0.0, ge=0, le=1000, description="coins a day")
     rent_at: int = Field(1200, ge=0, description="tick of the day when rent is due")
+    stipend: float = Field(0.0, ge=0, le=100, description="coins a day that everybody is given, when rent is due")
+    slack: tuple[float, float] | None = Field(
+        None, description="least and most share by which the wage of every job may exceed rent and basket"
+    )
 
 
 class Params(struct.PyTreeNode):
@@ -34,6 +39,7 @@ class Params(struct.PyTreeNode):
     restock_at: Array  # i32[]
     rent: Array  # i32[] mills
     rent_at: Array  # i32[]
+    stipend: Array | None  # i32[] mills; None if there is none
 
 
 class Slot(struct.PyTreeNode):
@@ -51,6 +57,7 @@ def build(config, names) -> Params:
         restock_at=jnp.int32(config.restock_at),
         rent=jnp.int32(fixed.to_mills(config.rent)),
         rent_at=jnp.int32(config.rent_at),
+        stipend=jnp.int32(fixed.to_mills(config.stipend)) if config.stipend else None,
     )
 
 
@@ -59,9 +66,17 @@ def init(world: World, key: Key) -> Slot:
     return Slot(jnp.zeros(len(ACCOUNTS), jnp.int32), jnp.zeros(world.static.num_agents, jnp.int8))
 
 
-def price(world: World, state: State) -> Array:
-    """What each offer costs in this tick: i32[O] mills."""
-    return world.params["economy"].price
+def price(world: World, state: State, tick: Array | None = None) -> Array:
+    """What each offer costs in this tick, or in a later one i32[] as far as it is known now: i32[O] mills.
+
+    It is the world's price times every factor that is on.
+    """
+    cost = world.params["economy"].price
+    if world.static.has("tuner"):
+        cost = fixed.scale(cost, tuner.price_factor(world, state))
+    if world.static.has("perturbations"):
+        cost = fixed.scale(cost, perturbations.price_factor(world, state, tick))
+    return cost
 
 
 def full_stock(world: World) -> Array:
@@ -77,8 +92,20 @@ def book(state: State, **flows: Array) -> State:
     return state.put(economy=slot.replace(ledger=slot.ledger + row))
 
 
+def support(world: World, state: State) -> State:
+    """Everybody is given the stipend, in the tick in which rent is due; before it is taken."""
+    params, agents = world.params["economy"], state.agents
+    if params.stipend is None:
+        return state
+    due = (state.tick % world.static.ticks_per_day == params.rent_at) & agents.alive
+    given = jnp.where(due, params.stipend, 0)
+    state = state.replace(agents=agents.replace(wallet=agents.wallet + given))
+    return book(state, gifts=masks.total(given))
+
+
 def step(world: World, state: State, key: Key) -> State:
-    """The truck comes and rent is taken, each once a day."""
+    """The truck comes, the stipend is given and rent is taken, each once a day."""
+    state = support(world, state)
     params, agents, slot = world.params["economy"], state.agents, state.slots["economy"]
     time = state.tick % world.static.ticks_per_day
     stock = jnp.where(time == params.restock_at, full_stock(world), state.facilities.stock)
@@ -99,6 +126,14 @@ def metrics(world: World, state: State):
     return {"wallet": masks.mean_where(fixed.to_float(state.agents.wallet, fixed.COIN), state.agents.alive)}
 
 
+def check(config) -> list[tuple[str, str]]:
+    """A slack can be asked for only where there are wages, and needs to spend them on."""
+    lacking = [name for name in ("needs", "affordances", "employment") if getattr(config.systems, name) is None]
+    if config.systems.economy.slack is None or not lacking:
+        return []
+    return [("systems.economy.slack", f"there is none in a world without the system {lacking[0]!r}")]
+
+
 SYSTEM = System(
     "economy",
     step,
@@ -107,4 +142,5 @@ SYSTEM = System(
     init,
     metrics=metrics,
     writes=("agents.wallet", "facilities.stock", "slots.economy"),
+    check=check,
 )

@@ -1,62 +1,21 @@
-"""Employment: shifts every day, on time, late or absent, a wage for each tick at the post.
+"""Employment: shifts every day, on time, late or absent, a wage for each tick at the post. `core.shifts` has the states.
 
-    before start - notice   IDLE
-    before start            AWAIT
-    at the post             ON_TIME, or LATE once one has been late or absent
-    away                    ON_TIME within the grace; LATE if one never came; ABSENT after `absence_slack` ticks away
-    after the end           POST
+Who arrives in town, or is hired, during a shift is not expected until the next day. Who holds which post is fixed, unless the
+world runs `hiring`; whoever wants to know asks `post_of`.
 
-Who arrives in town during a shift is not expected until the next day.
-
-reads  tick, agents
+reads  tick, agents, slots.hiring, slots.tuner
 writes agents.wallet, slots.employment, slots.economy
 """
 
 import jax.numpy as jnp
 from flax import struct
-from pydantic import Field
 
-from ..core import fixed, masks
-from ..types import NOTHING, Array, Key, Section, State, System, World
-from . import economy
-
-STATES = ("idle", "await", "on_time", "late", "absent", "post")
-IDLE, AWAIT, ON_TIME, LATE, ABSENT, POST = range(6)
-
-
-class Job(Section):
-    """One trade; the map says where its posts are."""
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$", description="the word for it, as in the legend's `post:`")
-    start: int = Field(ge=0, description="tick of the day")
-    end: int = Field(ge=1, description="tick of the day after the last of the shift")
-    wage: float = Field(ge=0, le=1, description="coins per tick at the post")
-    late_fine: float = Field(0.0, ge=0, le=10, description="coins, once a shift")
-
-
-class Config(Section):
-    """Jobs; their order is their index."""
-
-    jobs: tuple[Job, ...] = Field(min_length=1, max_length=16, description="the trades of the town")
-    grace_ticks: int = Field(5, ge=0, le=120, description="ticks after the start within which one is on time")
-    absence_slack: int = Field(20, ge=0, le=600, description="ticks away after which one counts as absent")
-    absent_fine: float = Field(0.2, ge=0, le=5, description="coins, each time one becomes absent")
-    attendance_window: int = Field(3, ge=1, le=14, description="shifts over which attendance is averaged")
-    notice: int = Field(90, ge=0, le=600, description="ticks before the start from which one may go to work")
-
-
-class Params(struct.PyTreeNode):
-    """The same as arrays."""
-
-    start: Array  # i16[J]
-    end: Array  # i16[J]
-    wage: Array  # i32[J] mills per tick
-    late_fine: Array  # i32[J] mills
-    grace: Array  # i16[]
-    slack: Array  # i16[]
-    absent_fine: Array  # i32[] mills
-    notice: Array  # i16[]
-    no_shifts: Array  # i16[window] zeros; its length is the attendance window
+from ..core import fixed, masks, shifts
+from ..core.shifts import AWAIT, BECAME_LATE, IDLE, LATE, ON_TIME, POST, QUIET, on_duty
+from ..core.shifts import STATES as STATES
+from ..types import NOTHING, Array, Key, State, System, World
+from . import economy, tuner
+from .jobs import Config, Params, build
 
 
 class Slot(struct.PyTreeNode):
@@ -67,53 +26,62 @@ class Slot(struct.PyTreeNode):
     away: Array  # i16[A] ticks away in a row in this shift
     pay: Array  # i32[A] mills earned in this tick
     attended: Array  # i16[A, window] share of each of the last shifts spent at the post, parts of fixed.SHARE
-
-
-def build(config, names) -> Params:
-    """YAML to arrays."""
-    row = lambda field, dtype: jnp.array([field(job) for job in config.jobs], dtype)
-    return Params(
-        start=row(lambda job: job.start, jnp.int16),
-        end=row(lambda job: job.end, jnp.int16),
-        wage=row(lambda job: fixed.to_mills(job.wage), jnp.int32),
-        late_fine=row(lambda job: fixed.to_mills(job.late_fine), jnp.int32),
-        grace=jnp.int16(config.grace_ticks),
-        slack=jnp.int16(config.absence_slack),
-        absent_fine=jnp.int32(fixed.to_mills(config.absent_fine)),
-        notice=jnp.int16(config.notice),
-        no_shifts=jnp.zeros(config.attendance_window, jnp.int16),
-    )
-
-
-def fresh(world: World) -> Slot:
-    """The slot of people who have never worked here; they get the benefit of the doubt."""
-    A, window = world.static.num_agents, world.params["employment"].no_shifts
-    zeros = jnp.zeros(A, jnp.int16)
-    attended = jnp.broadcast_to(window + jnp.int16(fixed.SHARE), (A, window.shape[0]))
-    return Slot(jnp.full(A, IDLE, jnp.int8), zeros, zeros, jnp.zeros(A, jnp.int32), attended)
+    event: Array  # i8[A] what has just happened, index into shifts.EVENTS
 
 
 def init(world: World, key: Key) -> Slot:
-    """Nobody has worked yet."""
-    return fresh(world)
+    """Nobody has worked yet; all have the benefit of the doubt."""
+    A, params = world.static.num_agents, world.params["employment"]
+    zeros, none = jnp.zeros(A, jnp.int16), jnp.zeros(A, jnp.int8)
+    attended = jnp.broadcast_to(doubt(params), (A, params.no_shifts.shape[0]))
+    return Slot(none, zeros, zeros, jnp.zeros(A, jnp.int32), attended, none)
 
 
-def roster(world: World) -> tuple[Array, Array, Array]:
+def doubt(params: Params) -> Array:
+    """The last shifts i16[window] of one who has never worked here."""
+    return params.no_shifts + jnp.int16(fixed.SHARE)
+
+
+def post_of(world: World, state: State) -> Array:
+    """The post that each agent holds now: i16[A], NOTHING if it has none."""
+    return state.slots["hiring"].post if world.static.has("hiring") else world.map.agent_post
+
+
+def dismissed(world: World, state: State) -> Array:
+    """Whose exit the review of absences has decided, and who has not left yet: bool[A]."""
+    if not world.static.has("reviews"):
+        return jnp.zeros(world.static.num_agents, bool)
+    return state.slots["reviews"].dismissed & state.agents.alive
+
+
+def roster(world: World, state: State) -> tuple[Array, Array, Array]:
     """The job i32[A] of each slot, its first tick and the tick after its last i16[A]; nobody's job starts never."""
-    params, post = world.params["employment"], world.map.agent_post
+    params, post = world.params["employment"], post_of(world, state)
     employed = post != NOTHING
     job = world.map.post_job[jnp.where(employed, post, jnp.int16(0))].astype(jnp.int32)
     never = jnp.int16(NOTHING)
     return job, jnp.where(employed, params.start[job], never), jnp.where(employed, params.end[job], never)
 
 
+def wage(world: World, state: State) -> Array:
+    """What a tick at the post pays each agent now: i32[A] mills, at most a coin, 0 for who has no post."""
+    job, start, _ = roster(world, state)
+    wage = jnp.where(start != NOTHING, world.params["employment"].wage[job], 0)
+    if world.static.has("tuner"):
+        wage = jnp.minimum(fixed.scale(wage, tuner.wage_factor(world, state)), fixed.COIN)
+    return wage
+
+
+def post_target(world: World, state: State) -> Array:
+    """Where each agent's post is in the tables of `Map`: i32[A]; the first post's for who has none."""
+    post = post_of(world, state).astype(jnp.int32)
+    return world.static.num_facilities * world.static.num_places + jnp.where(post == NOTHING, 0, post)
+
+
 def at_post(world: World, state: State) -> Array:
     """Who stands at the own post, or one step from it: bool[A]."""
-    static, post = world.static, world.map.agent_post
-    target = static.num_facilities * static.num_places + jnp.where(post == NOTHING, jnp.int16(0), post).astype(
-        jnp.int32
-    )
-    return state.agents.alive & (post != NOTHING) & (world.map.distance[state.agents.cell, target] <= 1)
+    employed = post_of(world, state) != NOTHING
+    return state.agents.alive & employed & (world.map.distance[state.agents.cell, post_target(world, state)] <= 1)
 
 
 def time_of_day(world: World, tick: Array) -> Array:
@@ -123,23 +91,17 @@ def time_of_day(world: World, tick: Array) -> Array:
 
 def may_work(world: World, state: State) -> Array:
     """Who may choose to go to work in the next tick: bool[A], from `notice` ticks before the shift to its end."""
-    _, start, end = roster(world)
+    _, start, end = roster(world, state)
     time = time_of_day(world, state.tick + 1)
-    until = until_start(world, time)
-    soon = (until <= world.params["employment"].notice) & (world.map.agent_post != NOTHING)
+    soon = (until_start(world, state, time) <= world.params["employment"].notice) & (start != NOTHING)
     on_shift = (start < time) & (time < end) & on_duty(state.slots["employment"].shift)
     return state.agents.alive & (soon | on_shift)
 
 
-def until_start(world: World, time: Array) -> Array:
+def until_start(world: World, state: State, time: Array) -> Array:
     """Ticks from a tick of the day to the next start of each agent's shift, over midnight if need be: i16[A]."""
-    _, start, _ = roster(world)
+    _, start, _ = roster(world, state)
     return ((start - time).astype(jnp.int32) % world.static.ticks_per_day).astype(jnp.int16)
-
-
-def on_duty(shift: Array) -> Array:
-    """Which of the states of a shift i8[A] belong to its hours: bool[A]."""
-    return (shift == ON_TIME) | (shift == LATE) | (shift == ABSENT)
 
 
 def is_present(slot: Slot) -> Array:
@@ -147,47 +109,48 @@ def is_present(slot: Slot) -> Array:
     return on_duty(slot.shift) & (slot.away == 0)
 
 
-def advance(params: Params, slot: Slot, time: Array, start: Array, present: Array) -> tuple[Array, Array, Array]:
-    """The state i8[A] of those who are in their shift, with the ticks present and away i16[A]."""
-    first = time == start
-    came = jnp.where(first, jnp.int16(0), slot.present) + present.astype(jnp.int16)
-    away = jnp.where(present, jnp.int16(0), jnp.where(first, jnp.int16(0), slot.away) + jnp.int16(1))
-    before = jnp.where(first, jnp.int8(ON_TIME), slot.shift)
-    here = jnp.where(before == ON_TIME, ON_TIME, LATE)
-    never_came = jnp.where(time - start < params.grace, ON_TIME, LATE)
-    gone = jnp.where(away > params.slack, ABSENT, jnp.where(came == 0, never_came, before))
-    return jnp.where(present, here, gone).astype(jnp.int8), came, away
+def coworkers(world: World, state: State) -> Array:
+    """Who could stand in for whom: bool[A, A], j of row i is another one of i's trade who is at work just now."""
+    job, start, _ = roster(world, state)
+    employed = state.agents.alive & (start != NOTHING)
+    others = ~jnp.eye(world.static.num_agents, dtype=bool)
+    same = (job[:, None] == job[None, :]) & employed[:, None] & employed[None, :] & others
+    return same & is_present(state.slots["employment"])[None, :]
 
 
 def step(world: World, state: State, key: Key) -> State:
     """Clock in and out, pay and fine."""
     params, slot, agents = world.params["employment"], state.slots["employment"], state.agents
-    job, start, end = roster(world)
-    time = time_of_day(world, state.tick)
-    works = agents.alive & (time < end) & ((time == start) | (on_duty(slot.shift) & (time > start)))
+    job, start, end = roster(world, state)
+    time, employed = time_of_day(world, state.tick), agents.alive & (start != NOTHING)
+    works = employed & (time < end) & ((time == start) | (on_duty(slot.shift) & (time > start)))
     present = at_post(world, state) & works
-    shift, came, away = advance(params, slot, time, start, present)
+    shift, came, away, event = shifts.advance(
+        slot.shift, slot.present, slot.away, time - start, present, params.grace[job], params.slack[job]
+    )
+    event = jnp.where(works, event, jnp.int8(QUIET))
 
-    before = jnp.where(time == start, jnp.int8(ON_TIME), slot.shift)
-    fine = jnp.where(works & (shift == LATE) & (before == ON_TIME), params.late_fine[job], 0)
-    fine = jnp.where(works & (shift == ABSENT) & (before != ABSENT), params.absent_fine, fine)
-    pay = jnp.where(present, params.wage[job], 0)
+    once = jnp.where(event == BECAME_LATE, params.late_fine[job], params.absent_fine[job])
+    fine = jnp.where(event == QUIET, 0, once) + jnp.where(
+        works & (shift == LATE) & ~present, params.late_tick_fine[job], 0
+    )
+    pay = jnp.where(present, wage(world, state), 0)
     fine = jnp.minimum(fine, agents.wallet + pay)
 
-    ends = (time == end % world.static.ticks_per_day) & on_duty(slot.shift)
+    ends = (time == end % world.static.ticks_per_day) & on_duty(slot.shift) & employed
     length = jnp.maximum(end - start, 1).astype(jnp.int32)
     sample = (slot.present.astype(jnp.int32) * fixed.SHARE // length).astype(jnp.int16)
     ring = jnp.concatenate([sample[:, None], slot.attended[:, :-1]], axis=1)
-    soon = (until_start(world, time) <= params.notice) & (world.map.agent_post != NOTHING)
-    rest = jnp.where(ends | ((slot.shift == POST) & (time >= end)), POST, jnp.where(soon, AWAIT, IDLE)).astype(jnp.int8)
-    alive = agents.alive
-    none = fresh(world)
+    soon = (until_start(world, state, time) <= params.notice) & employed
+    over = ends | ((slot.shift == POST) & (time >= end) & employed)
+    rest = jnp.where(over, POST, jnp.where(soon, AWAIT, IDLE)).astype(jnp.int8)
     worked = Slot(
-        shift=jnp.where(alive, jnp.where(works, shift, rest), none.shift),
-        present=jnp.where(alive & works, came, none.present),
-        away=jnp.where(alive & works, away, none.away),
+        shift=jnp.where(works, shift, rest),
+        present=jnp.where(works, came, jnp.int16(0)),
+        away=jnp.where(works, away, jnp.int16(0)),
         pay=pay,
-        attended=jnp.where(alive[:, None], jnp.where(ends[:, None], ring, slot.attended), none.attended),
+        attended=jnp.where(agents.alive[:, None], jnp.where(ends[:, None], ring, slot.attended), doubt(params)),
+        event=event,
     )
     state = state.replace(agents=agents.replace(wallet=agents.wallet + pay - fine)).put(employment=worked)
     return economy.book(state, wages=masks.total(pay), fines=-masks.total(fine))
@@ -215,6 +178,15 @@ def metrics(world: World, state: State):
     return {"shift/present": number(is_present(slot)), "shift/expected": number(on_duty(slot.shift))}
 
 
+def rules(world: World, state: State):
+    """What happens is one of four things, and nothing happens to the dead."""
+    event, gone = state.slots["employment"].event, ~state.agents.alive & ~state.terminated
+    return {
+        "shift events exist": ((event >= QUIET) & (event < len(shifts.EVENTS))).all(),
+        "nothing happens to the dead": (~gone | (event == QUIET)).all(),
+    }
+
+
 SYSTEM = System(
     "employment",
     step,
@@ -226,4 +198,5 @@ SYSTEM = System(
     writes=("agents.wallet", "slots.employment", "slots.economy.ledger"),
     requires=("economy",),
     terms=("wage", "punctuality"),
+    rules=rules,
 )

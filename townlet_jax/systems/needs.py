@@ -1,6 +1,6 @@
 """Needs: every agent's needs fall a little each tick, and an empty one hurts by the square.
 
-reads  agents.alive, agents.needs
+reads  agents.alive, agents.needs, slots.personality
 writes agents.needs
 """
 
@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ..core import fixed, masks
 from ..types import Array, Key, Section, State, System, World
+from . import personality
 
 
 class Config(Section):
@@ -37,8 +38,15 @@ def build(config, names) -> Params:
 def step(world: World, state: State, key: Key) -> State:
     """Decay, floored at empty."""
     agents = state.agents
-    needs = jnp.maximum(agents.needs - world.params["needs"].decay, 0)
+    decay = personality.hastened(world, state, world.params["needs"].decay)
+    needs = jnp.maximum(agents.needs - decay, 0)
     return state.replace(agents=agents.replace(needs=jnp.where(agents.alive[:, None], needs, 0)))
+
+
+def deficit(world: World, state: State) -> Array:
+    """What each agent lacks, the weighted mean of 1 - need: i32[A] millionths, 0 to 1e6."""
+    lack = ((fixed.NEED - state.agents.needs) >> 4) * world.params["needs"].weight  # 2**16 * 2**10, together as well
+    return fixed.to_reward(lack.sum(-1, dtype=jnp.int32) >> 6)
 
 
 def rewards(world: World, state: State):

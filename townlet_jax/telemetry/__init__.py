@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 
+from ..systems.rewards import breakdown, breakdown_names
 from ..types import Array, State, World
+from .fitness import afi
 
-__all__ = ["kpis", "measure"]
+__all__ = ["afi", "breakdown", "breakdown_names", "kpis", "measure"]
 
 
 def measure(world: World, state: State) -> dict[str, Array]:
@@ -26,19 +28,22 @@ def kpis(world: World, means: Mapping[str, float]) -> dict[str, float]:
 
     Returns:
         return_per_day (reward of an agent in a day), attendance (share of the ticks of all shifts spent at the post),
-        collapses_per_day and exits_per_day (per agent), wallet (coins), needs/..., reward/... (per agent and day), and the rest.
+        collapses_per_day and exits_per_day (per agent, for whatever reason), wallet (coins), needs/..., exits/... and reward/...
+        (per agent and day), and the rest.
     """
     day, agents = world.static.ticks_per_day, world.static.num_agents
-    found = {name: float(value) for name, value in means.items() if not name.startswith(("shift/", "reward/", "done/"))}
+    sums = ("shift/", "reward/", "done/", "exits/")
+    found = {name: float(value) for name, value in means.items() if not name.startswith(sums)}
     if "shift/expected" in means:
         found["attendance"] = float(means["shift/present"]) / max(float(means["shift/expected"]), 1e-9)
     if "collapses" in means:
         found["collapses_per_day"] = found.pop("collapses") * day / agents
         found["exits_per_day"] = found["collapses_per_day"] + found.pop("evictions") * day / agents
+        found["exits_per_day"] += sum(float(means[name]) for name in means if name.startswith("exits/")) * day / agents
     for name, value in means.items():
         if name.startswith("reward/") and name not in ("reward/total", "reward/clipped"):
             found[name] = float(value) * day
-        elif name.startswith("done/"):
+        elif name.startswith(("done/", "exits/")):
             found[name] = float(value) * day / agents
     if "reward/total" in means:
         found["return_per_day"] = float(means["reward/total"]) * day

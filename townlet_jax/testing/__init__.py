@@ -10,6 +10,7 @@ from .findings import WorldError
 from .fuzz import Violation, fuzz, reproduce
 from .invariants import invariants
 from .play import random_actions, random_play, town_keys
+from .transitions import transitions
 
 __all__ = [
     "Violation",
@@ -21,4 +22,5 @@ __all__ = [
     "random_play",
     "reproduce",
     "town_keys",
+    "transitions",
 ]

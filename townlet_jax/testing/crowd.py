@@ -42,11 +42,16 @@ def behave(world: World, state: State, town: Array, key: Key) -> Array:
 
 
 def meddle(world: World, key: Key) -> Edit:
-    """A random edit, most often none; some of them impossible."""
-    bits = jax.random.bits(engine.stream(key, "edits"), (5,), jnp.uint32) >> 1
-    draw = lambda place, size: (bits[place] % jnp.uint32(size)).astype(jnp.int32)
-    verb = jnp.where(draw(0, CALM) == 0, 1 + draw(1, len(edits.VERBS)), 0)
-    who = draw(2, world.static.num_agents + 2) - 1
-    which = draw(3, world.map.ground.shape[0])
-    which = jnp.where(verb == list(edits.VERBS).index("teleport"), which, which % (len(world.static.names.needs) + 1))
-    return Edit(verb, who, which, draw(4, 2 * fixed.NEED) - fixed.NEED // 2)
+    """A random edit, most often none; some of them impossible. Events last up to 50 ticks."""
+    static, verbs = world.static, list(edits.VERBS)
+    bits = jax.random.bits(engine.stream(key, "edits"), (8,), jnp.uint32) >> 1
+    draw = lambda place, size: (bits[place] % jnp.asarray(size, jnp.uint32)).astype(jnp.int32)
+    verb = jnp.where(draw(0, CALM) == 0, 1 + draw(1, len(verbs)), 0)
+    events = len(world.params["perturbations"].names) if static.has("perturbations") else 0
+    sizes = {"teleport": world.map.ground.shape[0], "command": len(static.actions.names) + 1}
+    sizes |= {"event": events + 1, "cancel": events + 1}
+    which = draw(3, jnp.array([sizes.get(word, len(static.names.needs) + 1) for word in (*verbs, "")])[verb])
+    amount = jnp.where(verb == verbs.index("event"), draw(4, 50), draw(4, 2 * fixed.NEED) - fixed.NEED // 2)
+    anybody = lambda place: draw(place, static.num_agents + 2) - 1
+    part = lambda place: draw(place, 4 * fixed.TIE) - 2 * fixed.TIE
+    return Edit(verb, anybody(2), anybody(5), which, amount, part(6), part(7))

@@ -1,6 +1,11 @@
-"""Fuzzing: many towns, many ticks, every invariant folded into the loop; what breaks one is written down and plays again."""
+"""Fuzzing: many towns, many ticks, every rule folded into the loop; what breaks one is written down and plays again.
+
+The rules are those of `testing.invariants` and `testing.transitions`; with `views` also that observations, rewards and metrics are
+finite and in range, and that no system writes what it does not declare.
+"""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,11 +16,13 @@ import numpy as np
 from .. import engine
 from ..systems import edits
 from ..types import Array, Key, State, World
+from . import watch
 from .crowd import CROWD, behave, meddle
 from .invariants import invariants
+from .transitions import transitions
 
 NEVER = np.iinfo(np.int32).max
-FORMAT = 1  # of the replay files
+FORMAT = 3  # of the replay files
 
 
 class Violation(NamedTuple):
@@ -41,19 +48,42 @@ def town_key(seed: Array, town: Array) -> Key:
     return jax.random.fold_in(jax.random.key(seed), town)
 
 
-def tick(world: World, state: State, town: Array, key: Key, meddling: bool) -> tuple[State, Array, edits.Edit]:
-    """One tick of the crowd, after an edit if there is meddling; with the actions i32[A] and the edit."""
+class Ways(NamedTuple):
+    """How a town is played and watched; static."""
+
+    meddling: bool = True  # somebody outside edits it
+    views: bool = False  # what is seen and reported is watched, too
+
+
+def choose(world: World, state: State, town: Array, key: Key, ways: Ways) -> tuple[State, Array, edits.Edit]:
+    """The state after an edit, if there is meddling, what the crowd does in it i32[A], and the edit."""
     now = engine.tick_key(key, state)
     edit = meddle(world, engine.stream(now, "meddle"))
-    if meddling:
+    if ways.meddling:
         state, _ = edits.apply(world, state, edit)
     else:
         edit = jax.tree.map(jnp.zeros_like, edit)
-    actions = behave(world, state, town, engine.stream(now, "policy"))
-    return engine.step(world, state, actions, now), actions, edit
+    return state, behave(world, state, town, engine.stream(now, "policy")), edit
 
 
-def play(world: World, seed: Array, num_towns: int, num_ticks: Array, meddling: bool) -> tuple[State, dict[str, Array]]:
+def advance(world: World, before: State, actions: Array, key: Key, views: bool) -> tuple[State, dict[str, Array]]:
+    """One tick, and which rules held in it: {rule: bool[]}."""
+    if not views:
+        after = engine.step(world, before, actions, key)
+        return after, {**invariants(world, after), **transitions(world, before, after)}
+    after, flags = watch.step(world, before, actions, key)
+    flags = {**flags, **watch.observations(world, after), **watch.reports(world, after)}
+    seen = {f"{rule}: {path}": ~broken.any() for (rule, path), broken in flags.items()}
+    return after, {**invariants(world, after), **transitions(world, before, after), **seen}
+
+
+def tick(world: World, state: State, town: Array, key: Key, ways: Ways) -> tuple[State, dict[str, Array]]:
+    """One tick of the crowd, and which rules held in it."""
+    before, actions, _ = choose(world, state, town, key, ways)
+    return advance(world, before, actions, engine.tick_key(key, state), ways.views)
+
+
+def play(world: World, seed: Array, num_towns: int, num_ticks: Array, ways: Ways) -> tuple[State, dict[str, Array]]:
     """The last states, and the first tick at which each town broke each rule: {rule: i32[B]}, NEVER if it did not."""
 
     def one(town):
@@ -61,20 +91,20 @@ def play(world: World, seed: Array, num_towns: int, num_ticks: Array, meddling: 
 
         def body(number, carry):
             state, first = carry
-            state, _, _ = tick(world, state, town, key, meddling)
-            holds = invariants(world, state)
+            state, holds = tick(world, state, town, key, ways)
             return state, {
                 rule: jnp.where(holds[rule], first[rule], jnp.minimum(first[rule], number)) for rule in holds
             }
 
         state = engine.reset(world, key)
-        never = {rule: jnp.int32(NEVER) for rule in invariants(world, state)}
+        rules = jax.eval_shape(lambda state: tick(world, state, town, key, ways)[1], state)
+        never = {rule: jnp.int32(NEVER) for rule in rules}
         return jax.lax.fori_loop(jnp.int32(0), num_ticks, body, (state, never))
 
     return jax.vmap(one)(jnp.arange(num_towns, dtype=jnp.uint32))
 
 
-_play = jax.jit(play, static_argnames=("num_towns", "meddling"))
+_play = jax.jit(play, static_argnames=("num_towns", "ways"))
 
 
 def fuzz(
@@ -84,6 +114,7 @@ def fuzz(
     num_towns: int = 256,
     num_ticks: int = 2000,
     meddling: bool = True,
+    views: bool = False,
     folder: str | Path | None = None,
 ) -> tuple[State, list[Violation]]:
     """Let a crowd loose in many towns and watch every rule at every tick.
@@ -94,38 +125,40 @@ def fuzz(
         num_towns: how many; they take turns in the ways of `testing.crowd.CROWD`.
         num_ticks: for how long.
         meddling: whether somebody outside edits the towns meanwhile, see `systems.edits`.
+        views: whether observations, rewards, metrics and who writes what are watched, too.
         folder: where to write a replay file for each rule that is broken; none are written without it.
 
     Returns:
         The last states as numpy arrays [num_towns, ...], and one `Violation` for each rule that any town broke.
     """
-    states, first = jax.device_get(
-        _play(world, jnp.uint32(seed), num_towns=num_towns, num_ticks=jnp.int32(num_ticks), meddling=meddling)
+    ways, nameless = Ways(meddling, views), world.replace(static=world.static._replace(config_id=""))
+    states, first = jax.device_get(  # a nameless world, so that worlds that differ in numbers alone share a program
+        _play(nameless, jnp.uint32(seed), num_towns=num_towns, num_ticks=jnp.int32(num_ticks), ways=ways)
     )
     found = []
     for rule, ticks in first.items():
         if ticks.min() == NEVER:
             continue
         town, number, broken = int(ticks.argmin()), int(ticks.min()), int((ticks != NEVER).sum())
-        file = _record(world, seed, town, number, rule, meddling, Path(folder)) if folder else None
+        file = _record(world, seed, town, number, rule, ways, Path(folder)) if folder else None
         found.append(Violation(world.static.config_id, seed, town, number, rule, broken, file))
     return states, found
 
 
-def _record(world: World, seed: int, town: int, number: int, rule: str, meddling: bool, folder: Path) -> Path:
+def _record(world: World, seed: int, town: int, number: int, rule: str, ways: Ways, folder: Path) -> Path:
     """Play one town again and write what was done in it up to the broken rule, as npz."""
     index, key = jnp.uint32(town), town_key(jnp.uint32(seed), jnp.uint32(town))
 
     def body(state, _):
-        state, actions, edit = tick(world, state, index, key, meddling)
-        return state, (actions, edit)
+        before, actions, edit = choose(world, state, index, key, ways)
+        return engine.step(world, before, actions, engine.tick_key(key, state)), (actions, edit)
 
     taken = jax.jit(lambda: jax.lax.scan(body, engine.reset(world, key), None, number + 1)[1])()
     actions, edit = jax.device_get(taken)
     header = {"format": FORMAT, "config_id": world.static.config_id, "seed": seed, "town": town}
-    header |= {"tick": number, "rule": rule}
+    header |= {"tick": number, "rule": rule, "views": ways.views}
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{'_'.join(rule.split())}_seed{seed}_town{town}.npz"
+    file = folder / f"{'_'.join(re.findall('[A-Za-z0-9]+', rule))}_seed{seed}_town{town}.npz"
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     np.savez_compressed(file, header=text, actions=actions, **dict(zip(edit._fields, edit)))
     return file
@@ -154,11 +187,16 @@ def reproduce(world: World, file: str | Path) -> tuple[State, list[str]]:
         )
     key = town_key(jnp.uint32(header["seed"]), jnp.uint32(header["town"]))
 
+    edited = lambda state, edit: edits.apply(world, state, edit)[0]
+
     def body(state, now):
         actions, edit = now
-        state, _ = edits.apply(world, state, edit)
-        return engine.step(world, state, actions, engine.tick_key(key, state)), None
+        return engine.step(world, edited(state, edit), actions, engine.tick_key(key, state)), None
 
-    run = jax.jit(lambda taken: jax.lax.scan(body, engine.reset(world, key), taken)[0])
-    state = run(jax.tree.map(jnp.asarray, taken))
-    return state, [rule for rule, holds in invariants(world, state).items() if not bool(holds)]
+    def run(taken):
+        early, (actions, edit) = (jax.tree.map(lambda leaf, part=part: leaf[part], taken) for part in (slice(-1), -1))
+        state, _ = jax.lax.scan(body, engine.reset(world, key), early)
+        return advance(world, edited(state, edit), actions, engine.tick_key(key, state), header["views"])
+
+    state, holds = jax.jit(run)(jax.tree.map(jnp.asarray, taken))
+    return state, [rule for rule, held in holds.items() if not bool(held)]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import jax.numpy as jnp
 
 from ..core import fixed, masks
-from ..systems import affordances, economy, lifecycle
+from ..systems import affordances, economy, exits, lifecycle
 from ..systems.intents import VERBS
 from ..types import NOTHING, Array, State, World
 
@@ -137,7 +137,7 @@ def work(world: World, state: State) -> Rules:
 
 
 def fates(world: World, state: State) -> Rules:
-    """Counters in bounds; nothing positive is earned around a death; only the dead are replaced."""
+    """Counters in bounds; nothing positive is earned around a death; only the dead are replaced; caps are kept."""
     slot, alive = state.slots["lifecycle"], state.agents.alive
     guarded = lifecycle.guarded(world, state)
     counts = (slot.critical >= 0) & (slot.since >= 0) & (slot.since <= lifecycle.LONG_AGO) & (slot.arrives >= 0)
@@ -148,7 +148,33 @@ def fates(world: World, state: State) -> Rules:
         "generations not negative": (state.agents.generation >= 0).all(),
     }
     if world.static.has("rewards"):
-        rules["nothing earned around a death"] = (~guarded | (state.reward <= 0)).all()
+        own = state.slots.get("rewards")
+        earned = state.reward if own is None or own.shaped is None else state.reward - own.shaped  # moves no optimum
+        rules["nothing earned around a death"] = (~guarded | (earned <= 0)).all()
+    return {**rules, **clocks(world, state)}
+
+
+def clocks(world: World, state: State) -> Rules:
+    """Of the optional rules about exits: clocks in bounds and at rest for the dead, no more exits than the caps allow."""
+    known, slot = world.params["lifecycle"].exits, state.slots["lifecycle"]
+    now, gone, day = slot.clocks, ~state.agents.alive & ~state.terminated, world.static.ticks_per_day
+    most = {
+        "notice": None if known.recovery_ticks is None else known.recovery_ticks + jnp.int16(1),
+        "jobless": None if known.jobless_days is None else known.jobless_days * day,
+        "neglected": jnp.int16(-(-day // exits.HOURS)),
+        "left": None if known.lifespan is None else known.lifespan[1] * day,
+        "waiting": jnp.int16(exits.LONGEST_WAIT),
+    }
+    rules = {}
+    for name, limit in most.items():
+        clock = getattr(now, name)
+        if clock is not None:
+            idle = (clock == 0).reshape(gone.shape[0], -1).all(-1)
+            rules[f"{name} in bounds, 0 for the dead"] = ((clock >= 0) & (clock <= limit)).all() & (~gone | idle).all()
+    if known.per_day is not None:
+        by_rule = masks.count(state.terminated & (slot.reason != lifecycle.REMOVED))
+        rules["no more exits than a day allows"] = (now.today >= by_rule) & (now.today <= known.per_day)
+        rules["exits keep their distance"] = (by_rule <= 1) | (known.cooldown == 0)
     return rules
 
 

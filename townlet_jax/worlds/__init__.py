@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import layout, liveable, schedule, start, words
+from ..config import generate, layout, liveable, schedule, start, words
 from ..config.compile import actions_of, compile_world, names_of
 from ..config.errors import ConfigError
 from ..config.load import Document, config_id, find, resolve, shipped, validate
 from ..config.schema import world_model
-from ..systems import ORDER
+from ..systems import ORDER, timeline
 from ..types import System, World
 
 DEFAULT_PLACES = 3  # queue cells a facility in a world without queues
@@ -45,11 +45,16 @@ def compile_document(document: Document, order: Sequence[System] = ORDER) -> Wor
     config: Any = validate(world_model(order), document)
     queues = getattr(config.systems, "queues", None)
     try:
-        drawn = layout.read(config.map, queues.places if queues else DEFAULT_PLACES)
+        drawn = layout.read(generate.drawn(config.map, config.num_agents), queues.places if queues else DEFAULT_PLACES)
+        drawn = layout.in_order(drawn) if config.map.generate else drawn
     except ValueError as error:
-        raise ConfigError(_lines(document, [("map.rows", str(error))])) from None
+        where = "map.generate" if config.map.generate else "map.rows"
+        raise ConfigError(_lines(document, [(where, str(error))])) from None
     found = words.findings(config, drawn, order)
-    found += start.findings(config, drawn) + schedule.findings(config, actions_of(names_of(config, drawn)).names)
+    actions = actions_of(names_of(config, drawn), getattr(config.systems, "chat", None) is not None)
+    found += start.findings(config, drawn) + schedule.findings(config, actions.names)
+    if getattr(config.systems, "timeline", None) is not None:
+        found += timeline.findings(config, actions.names, *drawn.ground.shape)
     found = found or _too_small(config, drawn) or liveable.findings(config, drawn)
     if found:
         raise ConfigError(_lines(document, found))

@@ -1,0 +1,88 @@
+"""What people see of their ties, and of those around whom they could talk to."""
+
+import jax.numpy as jnp
+
+from ..core import fixed, ties
+from ..systems import encounters, relationships
+from ..types import NOBODY, Array, Feature, State, World
+
+SHOWN = 2  # friends, and as many rivals
+FAR = 64.0  # rows and columns that count as far away
+ENTRIES = tuple(f"{i}_{part}" for i in range(SHOWN) for part in ("trust", "familiarity", "rivalry", "distance", "near"))
+MOST_SILENT = 60.0  # ticks of silence that count as long
+
+
+def of(table: Array, people: Array) -> Array:
+    """The entries of a table [A, A] for lists of people i16[A, n]; 0 where there is nobody."""
+    index = jnp.where(people == NOBODY, jnp.int16(0), people).astype(jnp.int32)
+    return jnp.where(people == NOBODY, jnp.zeros((), table.dtype), jnp.take_along_axis(table, index, axis=1))
+
+
+def part(table: Array, people: Array) -> Array:
+    """Parts of ties i16[A, A] as f32[A, n], -1 to 1."""
+    return fixed.to_float(of(table, people), fixed.TIE)
+
+
+def ties_fields(world: World) -> list[Feature]:
+    """Friends and rivals."""
+    each = "trust, familiarity, rivalry as shares; rows and columns between / 64, at most 1; 1 if near"
+    return [
+        Feature("friend", len(ENTRIES), each, -1, 1, ENTRIES),
+        Feature("rival", len(ENTRIES), each, -1, 1, ENTRIES),
+        Feature("social", 4, "share, over the friends and rivals shown", -1, 1, AGGREGATES),
+        Feature("rivalry_max", 1, "share, over all ties", 0, 1),
+        Feature("rivalry_avoid_count", 1, "people avoided / ties that one keeps by rivalry, at most 1", 0, 1),
+    ]
+
+
+AGGREGATES = ("trust_mean", "trust_max", "rivalry_mean", "rivalry_max")
+
+
+def ties_values(world: World, state: State) -> list[Array]:
+    """Friends and rivals."""
+    slot = state.slots["relationships"]
+    rows, cols = ties.apart(state.agents.cell, world.static.width)
+    way = jnp.minimum((rows + cols).astype(jnp.float32) * jnp.float32(1.0 / FAR), 1.0)
+    near = encounters.near(world, state).astype(jnp.float32)
+    friends, rivals = relationships.top(world, state, SHOWN)
+
+    def shown(people: Array) -> Array:
+        parts = [part(slot.trust, people), part(slot.familiarity, people), part(slot.rivalry, people)]
+        return jnp.stack([*parts, of(way, people), of(near, people)], axis=-1)
+
+    people = jnp.concatenate([friends, rivals], axis=1)
+    filled = people != NOBODY
+    number = jnp.maximum(filled.sum(-1, dtype=jnp.int32), 1).astype(jnp.float32)
+    trust, rivalry = part(slot.trust, people), part(slot.rivalry, people)
+    most = jnp.where(filled, trust, -2.0).max(-1)
+    aggregates = [
+        trust.sum(-1, dtype=jnp.float32) / number,
+        jnp.where(filled.any(-1), most, 0.0),
+        rivalry.sum(-1, dtype=jnp.float32) / number,
+        rivalry.max(-1),
+    ]
+    avoided = relationships.avoids(world, state).sum(-1, dtype=jnp.int8).astype(jnp.float32)
+    most_rivals = jnp.float32(max(world.params["relationships"].max_rivals, 1))
+    return [
+        shown(friends),
+        shown(rivals),
+        jnp.stack(aggregates, axis=-1),
+        fixed.to_float(slot.rivalry.max(-1), fixed.TIE),
+        jnp.minimum(avoided / most_rivals, 1.0),
+    ]
+
+
+def chat_fields(world: World) -> list[Feature]:
+    """Those around."""
+    return [
+        Feature("silence", 1, "ticks until one may speak again / 60, at most 1", 0, 1),
+        Feature("beside_trust", encounters.NEAREST, "share, of the nearest within a cell", -1, 1),
+        Feature("beside_rivalry", encounters.NEAREST, "share, of the nearest within a cell", 0, 1),
+    ]
+
+
+def chat_values(world: World, state: State) -> list[Array]:
+    """Those around."""
+    slot, people = state.slots["relationships"], encounters.nearby(world, state)
+    silence = state.slots["chat"].cooldown.astype(jnp.float32) * jnp.float32(1.0 / MOST_SILENT)
+    return [jnp.minimum(silence, 1.0), part(slot.trust, people), part(slot.rivalry, people)]

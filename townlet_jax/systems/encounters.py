@@ -1,0 +1,99 @@
+"""Encounters: who could be talked to, whom one would look for, and how one walks up to somebody who walks. Functions only.
+
+There is no table of ways to moving people. Whoever looks for somebody walks, by the tables of the map, to the target (a facility's
+place, post or home) that is nearest to that person; once about as near to it as they are, it goes as the crow flies, step by
+step. Both are right nearly always, since people are nearly always near a target; where a wall between the two misleads, the
+option ends with its commitment.
+
+reads  intent, agents, slots.affordances, slots.intents, slots.chat, slots.relationships
+"""
+
+import jax.numpy as jnp
+
+from ..core import fixed, ties
+from ..core.grid import ARRIVED, UNREACHABLE
+from ..types import NOBODY, Array, State, World
+from .relationships import affinity, avoids
+
+NEAREST = 4  # people whom the primitives talk_0 to talk_3 name
+SHADOW = 2  # steps by which one may be farther from the target than who is looked for
+EFFORT = fixed.to_tie(0.02)  # affinity that a step of the way is worth
+
+
+def near(world: World, state: State) -> Array:
+    """Which two living people stand within one cell of each other, also across a corner: bool[A, A]."""
+    rows, cols = ties.apart(state.agents.cell, world.static.width)
+    alive = state.agents.alive
+    others = alive[:, None] & alive[None, :] & ~jnp.eye(alive.shape[0], dtype=bool)
+    return (jnp.maximum(rows, cols) <= 1) & others
+
+
+def nearby(world: World, state: State) -> Array:
+    """The nearest of those whom each could talk to, nearest first: i16[A, NEAREST], NOBODY where there are fewer.
+
+    Of two who are equally near the one of lower index comes first: it names people, and gives nobody an advantage.
+    """
+    rows, cols = ties.apart(state.agents.cell, world.static.width)
+    return ties.best(-(rows + cols).astype(jnp.int32), near(world, state), NEAREST)
+
+
+def welcome(world: World, state: State) -> Array:
+    """Whom each may approach for a talk in the next tick: bool[A, A], alive, not busy then, and not avoided."""
+    alive, free = state.agents.alive, state.slots["affordances"].remaining <= 1
+    others = alive[:, None] & (alive & free)[None, :] & ~jnp.eye(alive.shape[0], dtype=bool)
+    return others & ~avoids(world, state)
+
+
+def sought(world: World, state: State) -> Array:
+    """Whom each would look for: i16[A], NOBODY if there is nobody.
+
+    Of those who are welcome, the one of greatest affinity, less EFFORT for each row and column between: a friend who is not too
+    far, else the nearest stranger. Somebody whom one cannot walk to does not count.
+    """
+    static, cell = world.static, state.agents.cell
+    rows, cols = ties.apart(cell, static.width)
+    home = static.num_facilities * static.num_places + static.num_posts + world.map.agent_home.astype(jnp.int32)
+    in_town = world.map.distance[cell, home] < UNREACHABLE
+    able = welcome(world, state) & in_town[:, None] & in_town[None, :]
+    score = affinity(world, state) - (rows + cols).astype(jnp.int32) * EFFORT
+    return ties.best(score, able, 1)[:, 0]
+
+
+def over(world: World, state: State) -> Array:
+    """Whose search for company has come to its end: bool[A], they have talked, or there is nobody to talk to any more."""
+    partner = state.slots["intents"].partner
+    person = jnp.minimum(partner, world.static.num_agents - 1).astype(jnp.int32)
+    still = jnp.take_along_axis(welcome(world, state), person[:, None], axis=1)[:, 0] & (partner != NOBODY)
+    talked = state.slots["chat"].outcome != 0
+    return (state.slots["intents"].option == world.static.actions.company) & (talked | ~still)
+
+
+def approach(world: World, state: State, partner: Array) -> Array:
+    """The direction i8[A] in which each walks up to a partner i16[A]; ARRIVED if there is none, or no way that leads closer."""
+    town, here = world.map, state.agents.cell
+    assert town.landmark is not None  # since the world has chats
+    someone = partner != NOBODY
+    there = here[jnp.minimum(partner, here.shape[0] - 1)]
+    target = town.landmark[there]
+    hop, behind = town.next_hop[here, target], town.distance[here, target] - town.distance[there, target]
+    around = jnp.concatenate([here[:, None], town.neighbour[here]], axis=1)  # stay, then the four steps
+    width = jnp.uint16(world.static.width)
+    row, col = (around // width).astype(jnp.int32), (around % width).astype(jnp.int32)
+    down = jnp.abs(row - (there // width).astype(jnp.int32)[:, None])
+    across = jnp.abs(col - (there % width).astype(jnp.int32)[:, None])
+    gap = (down + across) * 256 + jnp.maximum(down, across)  # the longer side of the way first
+    best = jnp.argmin(gap, axis=1)
+    crow = (best > 0) & (behind <= SHADOW)
+    return jnp.where(someone, jnp.where(crow, (best - 1).astype(jnp.int8), hop), jnp.int8(ARRIVED))
+
+
+def addressed(world: World, state: State, action: Array, partner: Array) -> Array:
+    """To whom each speaks in this tick: i16[A], NOBODY if to nobody; the nearest of a talk_<k>, or the partner once near."""
+    layout, number = world.static.actions, world.static.num_agents
+    assert layout.talk is not None  # since the world has chats
+    which = action - layout.talk
+    picks = (which >= 0) & (which < NEAREST)
+    named = jnp.take_along_axis(nearby(world, state), jnp.clip(which, 0, NEAREST - 1)[:, None], axis=1)[:, 0]
+    person = jnp.minimum(partner, number - 1).astype(jnp.int32)
+    beside = jnp.take_along_axis(near(world, state), person[:, None], axis=1)[:, 0] & (partner != NOBODY)
+    return jnp.where(picks, named, jnp.where(beside, partner, jnp.int16(NOBODY)))

@@ -1,0 +1,68 @@
+"""`python -m townlet_jax.testing m5 --towns 1024 --ticks 10000`: fuzz worlds; each broken rule is told and can be played again."""
+
+import argparse
+import itertools
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..env import load
+from ..types import World
+from . import draws
+from .fuzz import fuzz
+
+COMPACT = {"observation.variant": "compact"}  # what is seen changes nothing that happens
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command understands."""
+    words = argparse.ArgumentParser(prog="python -m townlet_jax.testing", description=(__doc__ or "").split(": ", 1)[1])
+    words.add_argument("worlds", nargs="+", help="shipped worlds or YAML files")
+    words.add_argument("--towns", type=int, default=1024, help="towns of a seed")
+    words.add_argument("--ticks", type=int, default=10_000, help="ticks of each town")
+    words.add_argument("--seeds", type=int, default=1, help="how many seeds, from --seed on")
+    words.add_argument("--seed", type=int, default=0, help="the first seed")
+    words.add_argument(
+        "--random", type=int, default=0, help="random configurations of each world besides, for 1,000 ticks"
+    )
+    words.add_argument(
+        "--views", action="store_true", help="watch observations, reports and who writes what, too (slower)"
+    )
+    words.add_argument("--quiet-outside", action="store_true", help="no edits from outside")
+    words.add_argument("--folder", type=Path, default=Path("runs/fuzz"), help="where replay files of broken rules go")
+    return words
+
+
+def plays(options: argparse.Namespace) -> Iterator[tuple[str, World, int, int]]:
+    """What is to be played: a title, a world, a seed, and for how many ticks."""
+    overrides = {} if options.views else COMPACT
+    for name in options.worlds:
+        world = load(name, **overrides)
+        for seed in range(options.seed, options.seed + options.seeds):
+            yield name, world, seed, options.ticks
+        kept = (x for x in draws.random_worlds(name, options.seed, fixed=overrides) if draws.same_program(world, x[1]))
+        for settings, drawn in itertools.islice(kept, options.random):
+            yield f"{name} with {settings}", drawn, options.seed, min(options.ticks, 1000)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play everything and tell; the exit code is 1 if a rule was broken."""
+    options = parser().parse_args(arguments)
+    broken = 0
+    for title, world, seed, ticks in plays(options):
+        began = time.monotonic()
+        how = {"meddling": not options.quiet_outside, "views": options.views, "folder": options.folder}
+        _, found = fuzz(world, seed=seed, num_towns=options.towns, num_ticks=ticks, **how)
+        broken += len(found)
+        spent = time.monotonic() - began
+        rate = f"{options.towns} towns x {ticks} ticks in {spent:.0f} s, {options.towns * ticks / spent:,.0f} a second"
+        print(f"{title}, seed {seed}: {len(found)} rules broken; {rate}", flush=True)
+        for violation in found:
+            print(f"  {violation}", flush=True)
+    print(f"{broken} rules broken in all")
+    return int(broken > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
