@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from townlet_jax.config.load import Document, dump, read_yaml, validate
+from townlet_jax.core import fixed
 from townlet_jax.observe import schema
 from townlet_jax.types import World
 from townlet_jax.worlds import compile_document, read
@@ -42,7 +43,7 @@ def setup(folder: Path, config: TrainConfig, document: Document, world_document:
 
     Raises:
         ConfigError: the world cannot be compiled.
-        RunError: nothing can be learned in it, or its episodes are not whole numbers of decisions.
+        RunError: nothing can be learned in it, its episodes are not whole numbers of decisions, or it shapes by another discount.
     """
     world = compile_document(world_document)
     missing = [name for name in ("intents", "rewards") if not world.static.has(name)]
@@ -52,6 +53,12 @@ def setup(folder: Path, config: TrainConfig, document: Document, world_document:
     if config.actions == "options" and binds < config.ticks_per_decision:
         raise RunError(
             f"ticks_per_decision {config.ticks_per_decision} is more than the world's commit_ticks {binds}: agents would stand idle"
+        )
+    shaped = world.params["rewards"].gamma
+    if shaped is not None and int(shaped) != round(config.gamma * fixed.WEIGHT):
+        raise RunError(
+            f"gamma {config.gamma} is not that of systems.rewards.shaping, {int(shaped) / fixed.WEIGHT:.4g}: shaping by another"
+            " discount than the learner's changes what is best"
         )
     if world.static.has("lifecycle"):
         episode = int(world.params["lifecycle"].episode_ticks)

@@ -16,6 +16,14 @@ from townlet_jax.types import System
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHIPPED = sorted([*CONFIGS.glob("worlds/*.yaml"), *CONFIGS.glob("scenarios/*.yaml")])
+LONG = (
+    "m1",
+    "m2",
+    "m2_5",
+    "m3",
+    "m4",
+    "m5",
+)  # the quick run checks M0 and M5 in `tests/worlds/test_presets.py`, for fewer ticks
 SUBSETS = {
     "no work": {"systems.employment": None, "systems.economy.rent": 0.0},
     "no deaths": {"systems.lifecycle": None},
@@ -26,7 +34,11 @@ SUBSETS = {
 SMALL = {"observation.variant": "compact", **SUBSETS["neither"]}
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow) if path.stem in LONG else path for path in SHIPPED],
+    ids=[f"{path.parent.name}/{path.stem}" for path in SHIPPED],
+)
 def test_shipped_worlds(path):
     testing.check_world(load(path))
 

@@ -347,12 +347,13 @@ WASHES = (
     {"name": "wash", "at": "shower", "ticks": 30, "effects": {"hygiene": 0.45}},
     {"name": "splash", "at": "stove", "ticks": 30, "effects": {"hygiene": 0.4}},
 )
+CITIZEN = jax.jit(scripted)
 
 
 def choices(board, state):
     """What the citizens of the board would do."""
     layout = board.world.static.actions.names
-    return [layout[action] for action in scripted(board.world, state, jax.random.key(0)).tolist()]
+    return [layout[action] for action in CITIZEN(board.world, state, jax.random.key(0)).tolist()]
 
 
 def test_the_citizen_looks_for_company_when_all_is_well(square):

@@ -69,6 +69,25 @@ def test_gifts_are_booked(room, state, mills, wallet):
     sound(room, after)
 
 
+def test_the_largest_gift_fills_a_wallet_and_the_largest_loss_empties_it(room, state):
+    rich, done = edits.give(room.world, state, 0, 2**31 - 1)
+    assert bool(done) and int(rich.agents.wallet[0]) == edits.MOST
+    poor, _ = edits.give(room.world, rich, 0, -(2**31))
+    assert int(poor.agents.wallet[0]) == 0
+    sound(room, poor)
+
+
+def test_only_whole_numbers_are_taken(room, state):
+    for edit in (
+        lambda: edits.give(room.world, state, 0, 1.5),
+        lambda: edits.set_need(room.world, state, 0, 0, float("nan")),
+        lambda: edits.teleport(room.world, state, 0, 12.0),
+        lambda: edits.remove(room.world, state, True),
+    ):
+        with pytest.raises(TypeError, match="whole numbers"):
+            edit()
+
+
 def test_the_dead_are_not_edited(room, state):
     state = state.replace(agents=state.agents.replace(alive=jnp.array([True, False])))
     for edit in (

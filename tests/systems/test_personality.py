@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import RESET
 
 from townlet_jax import ConfigError, engine, load, schema
 from townlet_jax.core import fixed
-from townlet_jax.policies import scripted as citizen
+from townlet_jax.policies import scripted
 from townlet_jax.systems import ORDER, personality, profiles, rewards
 from townlet_jax.testing import town_keys
 
@@ -20,6 +21,7 @@ ROOM = """
 """
 SWIFT = {"systems.lifecycle.collapse_ticks": 1, "systems.lifecycle.arrive_after": [1, 1]}
 MIXED = {"balanced": 0.5, "socialite": 0.25, "stoic": 0.25}
+CITIZEN = jax.jit(scripted)
 BALANCED, INDUSTRIOUS, SOCIALITE, STOIC = range(4)  # in order of their names
 
 
@@ -37,14 +39,24 @@ def profiles_of(state):
     return state.slots["personality"].profile.tolist()
 
 
+@jax.jit
+def settled(world, keys):
+    return jax.vmap(lambda key: engine.reset(world, key).slots["personality"])(keys)
+
+
+@jax.jit
+def born(world, numbers, shifts):
+    return jax.vmap(lambda shift: personality.born(world, numbers, shift))(shifts)
+
+
 def towns(world, number=200, seed=0):
     """The characters of the first residents of many towns."""
-    return jax.vmap(lambda key: engine.reset(world, key).slots["personality"])(town_keys(seed, number))
+    return settled(world, town_keys(seed, number))
 
 
 def births(world, slot, numbers):
     """Profiles and traits of the births of some numbers, in each of many towns."""
-    return jax.vmap(lambda shift: personality.born(world, jnp.arange(*numbers, dtype=jnp.int32), shift))(slot.shift)
+    return born(world, jnp.arange(*numbers, dtype=jnp.int32), slot.shift)
 
 
 def reborn(state, slots):
@@ -99,7 +111,7 @@ def test_eight_residents_are_mixed_exactly_as_the_weights_say(room):
 def test_proportions_of_any_weights_are_met(room):
     """Of n = 2**k births a share w has less than 2 more or fewer than n w; of any n, less than 2 for each binary digit of n."""
     world = room(distribution={"balanced": 0.37, "industrious": 0.21, "socialite": 0.29, "stoic": 0.13}).world
-    profile = np.asarray(births(world, towns(world, 50), (0, 256))[0])
+    profile = np.asarray(births(world, towns(world), (0, 256))[0])
     so_far = np.cumsum(profile[:, :, None] == np.arange(4), axis=1)
     number = np.arange(1, 257)
     off = np.abs(so_far - number[:, None] * np.array([0.37, 0.21, 0.29, 0.13])).max((0, 2))
@@ -124,13 +136,13 @@ def test_the_mean_of_64_births_is_nearly_0(room):
 
 
 def test_spread_narrows_the_range(room):
-    wide, narrow = (towns(room(mode="sampled", spread=s).world, 20).traits.astype(jnp.int32) for s in (1.0, 0.25))
+    wide, narrow = (towns(room(mode="sampled", spread=s).world).traits.astype(jnp.int32) for s in (1.0, 0.25))
     np.testing.assert_array_equal(narrow, (np.asarray(wide) * 256 + 512) >> 10)
     assert np.abs(narrow).max() <= 256 and np.abs(wide).max() > 1000
 
 
 def test_who_is_sampled_is_of_the_nearest_profile(room):
-    slot = towns(room(mode="sampled").world, 20)
+    slot = towns(room(mode="sampled").world)
     table = np.array([[0, 0, 0], [-205, -102, 512], [614, 102, -102], [-307, 512, -205]])
     far = ((np.asarray(slot.traits, int)[:, :, None] - table) ** 2).sum(-1)
     np.testing.assert_array_equal(slot.profile, far.argmin(-1))
@@ -167,10 +179,10 @@ def test_the_dead_lose_their_character_a_tick_after_the_last(room):
 
 def test_the_same_seed_has_the_same_people_in_any_batch(room):
     world = room(mode="sampled").world
-    many, few, others = towns(world, 64), towns(world, 3), towns(world, 3, seed=1)
+    many, few, others = towns(world), towns(world, 3), towns(world, 3, seed=1)
     for one, other in zip(jax.tree.leaves(many), jax.tree.leaves(few)):
         np.testing.assert_array_equal(one[:3], other)
-    single = engine.reset(world, town_keys(0, 3)[2]).slots["personality"]
+    single = RESET(world, town_keys(0, 3)[2]).slots["personality"]
     np.testing.assert_array_equal(single.traits, few.traits[2])
     assert (np.asarray(few.traits) != np.asarray(others.traits)).any((1, 2)).all()
 
@@ -217,7 +229,7 @@ def test_needs_are_felt_by_the_profile(room):
         town = room(distribution={"socialite": 1}, multipliers=multipliers)
         for hygiene in (0.79, 0.87, 0.89):
             state = town.state(needs=[fixed.to_need(0.99), fixed.to_need(hygiene), fixed.to_need(0.99)])
-            action = int(citizen(town.world, state, jax.random.key(0))[0])
+            action = int(CITIZEN(town.world, state, jax.random.key(0))[0])
             sought[multipliers, hygiene] = town.world.static.actions.names[action]
     off, on = [[sought[m, h] for h in (0.79, 0.87, 0.89)] for m in (False, True)]
     assert off == ["go_wash", "go_home", "go_home"] and on == ["go_wash", "go_wash", "go_home"]
@@ -259,7 +271,7 @@ def test_the_citizen_sets_out_by_work_affinity(board):
     for biases in (False, True):
         town = board(street, **{"systems.personality": {"distribution": {"industrious": 1}, "biases": biases}})
         states = [town.state(tick, needs=fixed.NEED) for tick in range(78, 90)]
-        option = [int(citizen(town.world, state, jax.random.key(0))[0]) for state in states]
+        option = [int(CITIZEN(town.world, state, jax.random.key(0))[0]) for state in states]
         layout = town.world.static.actions
         sets_out.append(78 + option.index(layout.options + layout.work))
     assert sets_out == [85, 80]
@@ -353,7 +365,7 @@ def test_a_slot_that_begins_empty_has_nobody_and_uses_no_number(board):
     residents = [{"name": "anna"}, {"name": "ben", "joins": 3}, *[{"name": f"c{i}"} for i in range(6)]]
     section = {"mode": "sampled"}
     town = board(ROOM, **SWIFT, **{"systems.personality": section, "start.residents": residents})
-    state = engine.reset(town.world, jax.random.key(0))
+    state = RESET(town.world, jax.random.key(0))
     slot = state.slots["personality"]
     assert int(slot.births) == 7 and not slot.traits[1].any() and int(slot.profile[1]) == 0
     ends = lambda slot: sorted(personality.born(town.world, jnp.arange(7, dtype=jnp.int32), slot.shift)[1].tolist())

@@ -49,6 +49,7 @@ TRAINS = {
     "bad override": ("world_set: [num_agents]\n", ["num_agents"]),
     "empty": ("", ["train.yaml"]),
     "longer than a commitment": ("world: town\nticks_per_decision: 30\n", ["ticks_per_decision", "commit_ticks"]),
+    "another discount": ("world_set: ['systems.rewards.shaping={gamma: 0.9}']\n", ["gamma 0.9995", "shaping, 0.9:"]),
     "not whole decisions": ("world: town\nticks_per_decision: 7\n", ["ticks_per_decision 7", "7200"]),
 }
 

@@ -101,6 +101,16 @@ def test_what_cannot_be_used_again_is_told(world, override, differs, fits):
     assert new.static.config_id == report.config_id != world.static.config_id
 
 
+def test_a_state_does_not_fit_other_places(world):
+    """Neither where an offer has another kind of facility, nor where the walls stand elsewhere."""
+    document = read("town", SET)
+    offers = document.tree["systems"]["affordances"]["offers"]
+    document.tree["systems"]["affordances"]["offers"] = offers[::-1]
+    assert not reload(world, document)[1].fits
+    drawn = load("generated", **COMPACT)
+    assert not reload(drawn, "generated", overrides=["observation.variant=compact", "map.generate.seed=3"])[1].fits
+
+
 def test_a_document_or_a_file_will_do(world, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("extends: town\nobservation: {variant: compact}\nsystems: {economy: {rent: 1.0}}\n")

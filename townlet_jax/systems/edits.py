@@ -1,9 +1,9 @@
 """Edits: what somebody outside may change in a town, between ticks or, from a timeline, within one.
 
 Each is a pure function of (world, state, who, ...) -> (state, whether it was done bool[]); what cannot be done changes nothing. An
-agent is an index i32[], which may be traced. Who is moved or changed is flagged (`slots.intents.reset`), so that a learner may
-forget what it remembered. Money that is given or taken is booked, so that the books still balance. What a world does not run cannot
-be edited: there is nothing to be done then.
+agent is an index i32[], which may be traced; numbers that are not whole are refused with a TypeError. Who is moved or changed is
+flagged (`slots.intents.reset`), so that a learner may forget what it remembered. Money that is given or taken is booked, so that
+the books still balance. What a world does not run cannot be edited: there is nothing to be done then.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,19 @@ from ..types import NOBODY, Array, State, World
 from . import economy, lifecycle, occasions, perturbations, relationships
 
 MOST = 1 << 24  # mills that an edit leaves in a wallet at most, about 16,777 coins
+
+
+def whole(*values: Array | int) -> list[Array]:
+    """Numbers as i32[].
+
+    Raises:
+        TypeError: one is not an integer; a state holds no others.
+    """
+    found = [jnp.asarray(value) for value in values]
+    for value in found:
+        if not jnp.issubdtype(value.dtype, jnp.integer):
+            raise TypeError(f"an edit takes whole numbers, not {value.dtype}: shares are parts of NEED, SHARE or TIE")
+    return [value.astype(jnp.int32) for value in found]
 
 
 def only(world: World, who: Array, done: Array) -> Array:
@@ -45,6 +58,7 @@ def exists(world: World, state: State, who: Array) -> Array:
 
 def teleport(world: World, state: State, who: Array, cell: Array) -> tuple[State, Array]:
     """Put an agent on a flat cell i32[] that can be stood on and is free; not while it uses something."""
+    who, cell = whole(who, cell)
     agents, spot = state.agents, jnp.clip(cell, 0, world.map.ground.shape[0] - 1).astype(jnp.uint16)
     stands = (world.map.neighbour[spot] != spot).any() & (spot.astype(jnp.int32) == cell)
     taken = ((agents.cell == spot) & agents.alive).any()
@@ -56,6 +70,7 @@ def teleport(world: World, state: State, who: Array, cell: Array) -> tuple[State
 
 def set_need(world: World, state: State, who: Array, need: Array, value: Array) -> tuple[State, Array]:
     """Set one need, an index i32[], to i32[] parts of fixed.NEED, clipped to what a need can be."""
+    who, need, value = whole(who, need, value)
     agents, num_needs = state.agents, len(world.static.names.needs)
     done = exists(world, state, who) & (need >= 0) & (need < num_needs)
     cell = only(world, who, done)[:, None] & (jnp.arange(num_needs, dtype=jnp.int32) == need)[None, :]
@@ -64,10 +79,15 @@ def set_need(world: World, state: State, who: Array, need: Array, value: Array) 
 
 
 def give(world: World, state: State, who: Array, mills: Array) -> tuple[State, Array]:
-    """Give an agent money, or take it, i32[] mills; nobody falls below 0 or rises above `MOST`."""
+    """Give an agent money, or take it, i32[] mills; nobody falls below 0 or is given more than makes `MOST`."""
+    who, mills = whole(who, mills)
     agents = state.agents
     done = exists(world, state, who)
-    wallet = jnp.where(only(world, who, done), jnp.clip(agents.wallet + mills, 0, MOST), agents.wallet)
+    wallet = jnp.where(
+        only(world, who, done),
+        jnp.clip(agents.wallet + jnp.clip(mills, -MOST, MOST), 0, jnp.maximum(agents.wallet, MOST)),
+        agents.wallet,
+    )
     gift = (wallet - agents.wallet).sum(dtype=jnp.int32)
     state = flag(world, state.replace(agents=agents.replace(wallet=wallet)), only(world, who, done))
     return (economy.book(state, gifts=gift) if world.static.has("economy") else state), done
@@ -75,10 +95,11 @@ def give(world: World, state: State, who: Array, mills: Array) -> tuple[State, A
 
 def tie(world: World, state: State, who: Array, other: Array, parts: tuple[Array, Array, Array]) -> tuple[State, Array]:
     """Set what two people are to each other, both ways: trust, familiarity and rivalry i32[], parts of fixed.TIE."""
+    who, other, *levels = whole(who, other, *parts)
     done = exists(world, state, who) & exists(world, state, other) & (who != other)
     if not world.static.has("relationships"):
         return state, done & False
-    return relationships.set_tie(state, jnp.where(done, who, -1), jnp.where(done, other, -2), *parts), done
+    return relationships.set_tie(state, jnp.where(done, who, -1), jnp.where(done, other, -2), *levels), done
 
 
 def chat(world: World, state: State, who: Array, other: Array, quality: Array) -> tuple[State, Array]:
@@ -86,6 +107,7 @@ def chat(world: World, state: State, who: Array, other: Array, quality: Array) -
 
     Not while one of the two uses something, or is to talk already, nor in a town at stage A, which knows no talks.
     """
+    who, other, quality = whole(who, other, quality)
     if not world.static.has("chat"):
         return state, jnp.bool_(False)
     slot, people = state.slots["chat"], state.agents.alive & ~busy(world, state)
@@ -110,6 +132,7 @@ def event(
 
     See `perturbations.trigger`.
     """
+    which, ticks, magnitude = whole(which, ticks, magnitude)
     if not world.static.has("perturbations"):
         return state, jnp.bool_(False)
     known = (which >= 0) & (which < len(world.params["perturbations"].names))
@@ -121,6 +144,7 @@ def event(
 
 def cancel(world: World, state: State, which: Array) -> tuple[State, Array]:
     """End an event that is on, an index i32[]."""
+    (which,) = whole(which)
     if not world.static.has("perturbations"):
         return state, jnp.bool_(False)
     index = jnp.arange(len(world.params["perturbations"].names), dtype=jnp.int32)
@@ -130,6 +154,7 @@ def cancel(world: World, state: State, which: Array) -> tuple[State, Array]:
 
 def remove(world: World, state: State, who: Array) -> tuple[State, Array]:
     """Have one leave town in the next tick, whatever the rules about exits say."""
+    (who,) = whole(who)
     if not world.static.has("lifecycle"):
         return state, jnp.bool_(False)
     done = exists(world, state, who)
@@ -138,6 +163,7 @@ def remove(world: World, state: State, who: Array) -> tuple[State, Array]:
 
 def spawn(world: World, state: State, who: Array) -> tuple[State, Array]:
     """Have a newcomer come into an empty slot in the next tick, or as soon after as the entry is free."""
+    (who,) = whole(who)
     if not world.static.has("lifecycle"):
         return state, jnp.bool_(False)
     slot = state.slots["lifecycle"]
@@ -147,6 +173,7 @@ def spawn(world: World, state: State, who: Array) -> tuple[State, Array]:
 
 def possess(world: World, state: State, who: Array) -> tuple[State, Array]:
     """Have one act on orders only, from the next tick on; not while it uses something. What it had chosen is forgotten."""
+    (who,) = whole(who)
     if not obeys(world):
         return state, jnp.bool_(False)
     slot, layout = state.slots["intents"], world.static.actions
@@ -163,6 +190,7 @@ def possess(world: World, state: State, who: Array) -> tuple[State, Array]:
 
 def release(world: World, state: State, who: Array) -> tuple[State, Array]:
     """Let one who is possessed act for itself again."""
+    (who,) = whole(who)
     if not obeys(world):
         return state, jnp.bool_(False)
     slot = state.slots["intents"]
@@ -176,6 +204,7 @@ def command(world: World, state: State, who: Array, action: Array) -> tuple[Stat
     An order to take an option is a goal: it is pursued as long as a choice binds, and who is possessed goes on with it then only
     if ordered again. The last of several orders counts.
     """
+    who, action = whole(who, action)
     if not obeys(world):
         return state, jnp.bool_(False)
     slot = state.slots["intents"]

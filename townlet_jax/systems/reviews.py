@@ -71,9 +71,13 @@ def init(world: World, key: Key) -> Slot:
 
 
 def approve(state: State, agent: Array | int) -> State:
-    """Let the exit of an agent in the queue take effect in the next tick, past the cap; others are not touched."""
+    """Let the exit of an agent in the queue take effect in the next tick, past the cap of reviews; others are not touched.
+
+    Where `lifecycle.caps` limits all exits of a day, the dismissed wait for their turn to leave like everybody else.
+    """
     slot = state.slots["reviews"]
-    return state.put(reviews=slot.replace(approved=slot.approved.at[agent].set(slot.pending[agent])))
+    who = slot.pending & (jnp.arange(slot.pending.shape[0], dtype=jnp.int32) == agent)
+    return state.put(reviews=slot.replace(approved=slot.approved | who))
 
 
 def defer(state: State, agent: Array | int) -> State:

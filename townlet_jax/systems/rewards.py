@@ -32,7 +32,7 @@ class Shaping(Section):
     """A difference of potentials."""
 
     weight: float = Field(0.5, ge=0, le=1, description="the potential of who has every need empty, negative")
-    gamma: float = Field(0.99, ge=0, le=1, description="the learner's discount of a tick")
+    gamma: float = Field(0.9995, ge=0, le=1, description="the learner's discount of a tick, or the best policy changes")
 
 
 class Config(Section):

@@ -21,7 +21,8 @@ class Report(NamedTuple):
 
     Attributes:
         reuses: whether compiled programs go on without a new trace: all shapes, all that is static and the map are the same.
-        fits: whether a running state goes on in the new world (after `adopt`).
+        fits: whether a running state goes on in the new world (after `adopt`): its shapes and the map are the same, and each
+            offer, by index, is still made at the same kind of facility.
         changed: the arrays with other values, as dotted paths.
         differs: what has another shape, type or static value, as `path: before -> after`.
         config_id: the id of the new configuration. If `reuses`, `world.static.config_id` stays that of the compiled program.
@@ -74,9 +75,10 @@ def reload(
     changed = [path for path in before if path in after and not np.array_equal(before[path], after[path])]
     moved = any(path.startswith("map.") for path in changed)  # pictures are kept by the id of the configuration
     reuses = not differs and not moved
+    same_places = not moved and world.static.names.offer_kinds == new.static.names.offer_kinds
     report = Report(
         reuses=reuses,
-        fits=reuses or _state_shapes(world) == _state_shapes(new),
+        fits=reuses or (same_places and _state_shapes(world) == _state_shapes(new)),
         changed=tuple(changed),
         differs=tuple(differs),
         config_id=new.static.config_id,
