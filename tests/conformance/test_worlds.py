@@ -16,14 +16,8 @@ from townlet_jax.types import System
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHIPPED = sorted([*CONFIGS.glob("worlds/*.yaml"), *CONFIGS.glob("scenarios/*.yaml")])
-LONG = (
-    "m1",
-    "m2",
-    "m2_5",
-    "m3",
-    "m4",
-    "m5",
-)  # the quick run checks M0 and M5 in `tests/worlds/test_presets.py`, for fewer ticks
+QUICK = ("town", "generated", "town_64", "rivalry_decay")
+"""The quick run checks M0 and M5 in `tests/worlds/test_presets.py`, and each scenario's rules in `tests/scenarios`."""
 SUBSETS = {
     "no work": {"systems.employment": None, "systems.economy.rent": 0.0},
     "no deaths": {"systems.lifecycle": None},
@@ -36,7 +30,7 @@ SMALL = {"observation.variant": "compact", **SUBSETS["neither"]}
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=pytest.mark.slow) if path.stem in LONG else path for path in SHIPPED],
+    [path if path.stem in QUICK else pytest.param(path, marks=pytest.mark.slow) for path in SHIPPED],
     ids=[f"{path.parent.name}/{path.stem}" for path in SHIPPED],
 )
 def test_shipped_worlds(path):

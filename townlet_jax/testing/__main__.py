@@ -2,26 +2,38 @@
 
 import argparse
 import itertools
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from ..config.errors import ConfigError
 from ..env import load
 from ..types import World
 from . import draws
-from .fuzz import fuzz
+from .fuzz import fuzz, reproduce
 
 COMPACT = {"observation.variant": "compact"}  # what is seen changes nothing that happens
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not allowed (allowed: 1 and more)")
+    return number
 
 
 def parser() -> argparse.ArgumentParser:
     """What the command understands."""
     words = argparse.ArgumentParser(prog="python -m townlet_jax.testing", description=(__doc__ or "").split(": ", 1)[1])
     words.add_argument("worlds", nargs="+", help="shipped worlds or YAML files")
-    words.add_argument("--towns", type=int, default=1024, help="towns of a seed")
-    words.add_argument("--ticks", type=int, default=10_000, help="ticks of each town")
-    words.add_argument("--seeds", type=int, default=1, help="how many seeds, from --seed on")
+    words.add_argument("--towns", type=positive, default=1024, help="towns of a seed")
+    words.add_argument("--ticks", type=positive, default=10_000, help="ticks of each town")
+    words.add_argument("--seeds", type=positive, default=1, help="how many seeds, from --seed on")
     words.add_argument("--seed", type=int, default=0, help="the first seed")
     words.add_argument(
         "--random", type=int, default=0, help="random configurations of each world besides, for 1,000 ticks"
@@ -31,7 +43,21 @@ def parser() -> argparse.ArgumentParser:
     )
     words.add_argument("--quiet-outside", action="store_true", help="no edits from outside")
     words.add_argument("--folder", type=Path, default=Path("runs/fuzz"), help="where replay files of broken rules go")
+    words.add_argument(
+        "--replay", type=Path, help="play such a file again, in the one world that is named, and nothing else"
+    )
     return words
+
+
+def again(options: argparse.Namespace) -> int:
+    """Play a replay file; the exit code is 1 if a rule is broken, as it was when the file was written."""
+    worlds = [load(options.worlds[0], **overrides) for overrides in (COMPACT, {})]
+    with np.load(options.replay, allow_pickle=False) as data:
+        written = json.loads(bytes(data["header"])).get("config_id")
+    world = next((world for world in worlds if world.static.config_id == written), worlds[0])
+    state, rules = reproduce(world, options.replay)
+    print(f"{options.worlds[0]}, tick {int(state.tick)}: {', '.join(rules) or 'no rule'} broken")
+    return int(bool(rules))
 
 
 def plays(options: argparse.Namespace) -> Iterator[tuple[str, World, int, int]]:
@@ -48,16 +74,28 @@ def plays(options: argparse.Namespace) -> Iterator[tuple[str, World, int, int]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play everything and tell; the exit code is 1 if a rule was broken."""
-    options = parser().parse_args(arguments)
+    words = parser()
+    options = words.parse_args(arguments)
+    try:
+        if options.replay and len(options.worlds) > 1:
+            raise ValueError("--replay plays one world: name the one that wrote the file")
+        return again(options) if options.replay else play(options)
+    except (ConfigError, OSError, ValueError) as error:
+        words.error(str(error))
+
+
+def play(options: argparse.Namespace) -> int:
+    """Play everything and tell."""
     broken = 0
     for title, world, seed, ticks in plays(options):
+        print(f"{title}, seed {seed}: ", end="", flush=True)
         began = time.monotonic()
         how = {"meddling": not options.quiet_outside, "views": options.views, "folder": options.folder}
         _, found = fuzz(world, seed=seed, num_towns=options.towns, num_ticks=ticks, **how)
         broken += len(found)
         spent = time.monotonic() - began
         rate = f"{options.towns} towns x {ticks} ticks in {spent:.0f} s, {options.towns * ticks / spent:,.0f} a second"
-        print(f"{title}, seed {seed}: {len(found)} rules broken; {rate}", flush=True)
+        print(f"{len(found)} rules broken; {rate}", flush=True)
         for violation in found:
             print(f"  {violation}", flush=True)
     print(f"{broken} rules broken in all")

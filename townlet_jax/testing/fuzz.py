@@ -39,7 +39,7 @@ class Violation(NamedTuple):
     def __str__(self) -> str:
         way = CROWD[self.town % len(CROWD)]
         where = f"config {self.config_id} seed {self.seed} town {self.town} ({way}) tick {self.tick}"
-        again = f"; play it again with {self.replay}" if self.replay else ""
+        again = f"; play it again: python -m townlet_jax.testing WORLD --replay {self.replay}" if self.replay else ""
         return f"{where}: {self.rule} (in {self.towns} towns{again})"
 
 
