@@ -10,7 +10,7 @@ CONFIG ?= ppo_town
 help:
 	@echo "make train      train the quick configuration, evaluate it, draw it (runs/$(NAME))"
 	@echo "make test       run all quick tests        make test-long  run the long ones, too"
-	@echo "make fuzz       1,024 towns x 10,000 ticks of random play and edits, of the town and of all mechanics together"
+	@echo "make fuzz       1,024 towns x 10,000 ticks of random play and edits, of the town and of the whole town (m5)"
 	@echo "make lint       format, lint and type checks   make format  mend what can be mended"
 	@echo "make bench      throughput of the town and of the learner"
 

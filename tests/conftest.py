@@ -12,19 +12,21 @@ import functools
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import pytest
+from words import words
 
 from townlet_jax import engine, make, observe, policies
 from townlet_jax.config.load import dump
 from townlet_jax.core import fixed
 from townlet_jax.env import load
 from townlet_jax.systems import ORDER, lifecycle
-from townlet_jax.types import Observation, State, World
+from townlet_jax.types import Key, Observation, State, System, World
 
 TESTS = Path(__file__).parent
 jax.config.update("jax_compilation_cache_dir", str(TESTS.parent / ".jax_cache"))
@@ -60,7 +62,14 @@ WEIGHTS = {"survival": 0.002, "needs": 0.2, "wage": 0.5, "punctuality": 0.005, "
 STEP = jax.jit(engine.step)
 RESET = jax.jit(engine.reset)
 OBSERVE = jax.jit(observe)
-SYSTEM_STEPS = {system.name: jax.jit(system.step) for system in ORDER}
+
+
+def alone(system: System) -> Callable[[World, State, Key], State]:
+    """A tick of one system, with the random words that the engine would give it."""
+    return jax.jit(lambda world, state, key: system.step(world, state, words(world, system, key)))
+
+
+SYSTEM_STEPS = {system.name: alone(system) for system in ORDER}
 
 
 def base(rows: list[str], num_agents: int) -> dict[str, Any]:

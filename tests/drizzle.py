@@ -1,6 +1,5 @@
 """A mechanic of one's own in one file: now and then it rains, and the rain makes people who walk dirty."""
 
-import jax
 import jax.numpy as jnp
 import pydantic
 from flax import struct
@@ -43,10 +42,10 @@ def init(world: World, key: Key) -> Slot:
     return Slot(jnp.zeros((), jnp.int16), jnp.zeros(world.static.num_agents, jnp.int16))
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Rain begins, goes on and ends."""
     params, slot = world.params["drizzle"], state.slots["drizzle"]
-    begins = (jax.random.bits(key, (), jnp.uint32) >> 16 < params.chance) & (slot.remaining == 0)
+    begins = (bits[0] >> 16 < params.chance) & (slot.remaining == 0)
     remaining = jnp.where(begins, params.ticks, jnp.maximum(slot.remaining - jnp.int16(1), jnp.int16(0)))
     walks = state.agents.alive & (state.intent.verb == MOVE) & (remaining > 0)
     wet = jnp.where(walks, jnp.minimum(slot.wet + jnp.int16(1), jnp.int16(1000)), jnp.int16(0))
@@ -82,6 +81,7 @@ SYSTEM = System(
     init,
     rewards,
     metrics,
+    draws=lambda world: 1,
     writes=("slots.drizzle",),
     requires=("intents",),
     terms=("soaked",),

@@ -6,6 +6,7 @@ Everybody is at its own post or at home, alive or not, as a table says; `play` r
 import jax
 import jax.numpy as jnp
 import numpy as np
+from words import words
 
 from townlet_jax import engine
 from townlet_jax.systems import employment
@@ -26,7 +27,7 @@ def _play(world, state, present, alive, key):
         state = state.replace(tick=state.tick + 1, agents=agents)
         for system in world.static.systems:
             if system.name in PLAYED:
-                state = system.step(world, state, engine.stream(engine.tick_key(key, state), system.name))
+                state = system.step(world, state, words(world, system, engine.tick_key(key, state)))
         kept = {name: state.slots[name] for name in PLAYED if name in state.slots}
         return state, (kept, state.agents.wallet)
 

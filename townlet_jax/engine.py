@@ -1,7 +1,7 @@
 """reset, step and unroll: the whole simulation as pure functions of one town."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -22,9 +22,26 @@ def code(name: str) -> int:
     return zlib.crc32(name.encode()) & 0x7FFF_FFFF
 
 
-def streams(key: Key, names: Sequence[str]) -> Key:
-    """The streams of several words, key[len(names)], the same as `stream` of each but hashed side by side."""
-    return jax.vmap(partial(jax.random.fold_in, key))(jnp.array([code(name) for name in names], jnp.uint32))
+def random_words(key: Key, sizes: Mapping[str, int]) -> dict[str, Array]:
+    """Random bits for several names, hashed side by side, since a hash by itself costs the most in getting started.
+
+    A name's pairs of words are the key folded with its code, the code + 1 and so on: what one draws does not depend on the others.
+
+    Args:
+        key: of a tick.
+        sizes: how many words each name wants.
+
+    Returns:
+        u32[size] for each name.
+    """
+    pairs = {name: -(-size // 2) for name, size in sizes.items()}
+    numbers = [code(name) + i for name, count in pairs.items() for i in range(count)]
+    hashes = jax.vmap(partial(jax.random.fold_in, key))(jnp.array(numbers, jnp.uint32))
+    words, found, begin = jax.random.key_data(hashes)[:, :2], {}, 0
+    for name, size in sizes.items():
+        found[name] = words[begin : begin + pairs[name]].reshape(-1)[:size]
+        begin += pairs[name]
+    return found
 
 
 def people(world: World, key: Key) -> Agents:
@@ -103,10 +120,10 @@ def step(world: World, state: State, actions: Array, key: Key) -> State:
         )
     state = state.replace(tick=state.tick + 1, actions=actions.astype(jnp.int32))
     systems = world.static.systems
-    keys = streams(key, [system.name for system in systems])
-    for system, own in zip(systems, keys):
+    bits = random_words(key, {system.name: system.draws(world) for system in systems})
+    for system in systems:
         with jax.named_scope(system.name):
-            state = system.step(world, state, own)
+            state = system.step(world, state, bits[system.name])
     return state
 
 

@@ -30,7 +30,7 @@ def pool(name: str | Path, seeds: Iterable[int], **overrides: Any) -> World:
     """The same world on many generated maps.
 
     Args:
-        name: a world whose map has a `generate` section, or a path to its YAML.
+        name: a shipped world, or a path to its YAML; a map that is drawn gives way to generated ones.
         seeds: the seed of each map.
         **overrides: values by dotted path, as in `load`.
 
@@ -38,10 +38,10 @@ def pool(name: str | Path, seeds: Iterable[int], **overrides: Any) -> World:
         As `stack` returns it.
 
     Raises:
-        ConfigError: as `load`, or there is no seed, or the map of the world is drawn.
+        ConfigError: as `load`, or there is no seed.
     """
-    seeds = list(seeds)
-    return stack([load(name, **{**overrides, "map.generate.seed": int(seed)}) for seed in seeds])
+    drawn = {"map.rows": None, **overrides}
+    return stack([load(name, **{**drawn, "map.generate.seed": int(seed)}) for seed in seeds])
 
 
 def stack(worlds: Sequence[World]) -> World:

@@ -190,6 +190,7 @@ class System(NamedTuple):
     """One mechanic: a bundle of pure functions, all but `step` optional.
 
     `build(config, names) -> Params` turns YAML into arrays, `init(world, key) -> Slot` is its private state of one town,
+    `step(world, state, bits) -> state` is one tick; `bits` are u32[draws(world)] random words, all of its own,
     `rewards(world, state) -> {term: i32[A]}` are millionths within [-1e6, 1e6] before weights, `metrics` are f32[] scalars.
     `writes` lists every part of the state that `step` may change, as dotted paths; `requires` the systems that it builds on;
     `terms` the names of its rewards. `fields(world)` and `features(world, state) -> [f32[A, size], ...]` are what it adds to the
@@ -199,12 +200,13 @@ class System(NamedTuple):
     """
 
     name: str
-    step: Callable[[World, State, Key], State]
+    step: Callable[[World, State, Array], State]
     Config: type[Section] = Section
     build: Callable[[Any, Names], Any] = lambda config, names: ()
     init: Callable[[World, Key], Any] = lambda world, key: ()
     rewards: Callable[[World, State], Mapping[str, Array]] = lambda world, state: {}
     metrics: Callable[[World, State], Mapping[str, Array]] = lambda world, state: {}
+    draws: Callable[[World], int] = lambda world: 0
     writes: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     terms: tuple[str, ...] = ()

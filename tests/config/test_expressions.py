@@ -115,7 +115,7 @@ REFUSED = {
     "power == 1": "'power' cannot be compared with 1 (allowed: true, false)",
     "wallet == true": "'wallet' cannot be compared with true (allowed: a number, coins)",
     "item.meal > 1.5": "'item.meal' is a whole number (count), not 1.5",
-    "need.hunger < 30": "'need.hunger' is never 30 (allowed: 0 to 1, share, 0 to 1)",
+    "need.hunger < 30": "'need.hunger' is never 30 (allowed: 0 to 1, share)",
     "time >= 200": "'time' is never 200 (allowed: 0 to 199, tick of the day)",
     "wallet > " + "9" * 400: "'wallet' is never 999",
     "wallet > 2 and wallet < 1": "can never hold",

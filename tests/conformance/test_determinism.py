@@ -238,14 +238,27 @@ def test_no_tick_uses_a_key_twice(name):
         check_key_reuse(twice, world, state, jax.random.key(0))
 
 
-def test_every_stream_is_its_own():
-    """No two of 256 towns, 100 ticks and all systems draw from one key."""
-    names = [*(system.name for system in ORDER), "policy"]
+def test_no_words_are_drawn_twice():
+    """No two of 256 towns, 100 ticks and all systems share a pair of random words, or a system one with the policy."""
+    names = [system.name for system in ORDER]
     ticks = jnp.arange(100, dtype=jnp.int32)
-    draw = lambda key: jnp.stack([jax.random.key_data(engine.stream(key, name)) for name in names])
+
+    def draw(key):
+        pairs = [words.reshape(-1, 2) for words in engine.random_words(key, dict.fromkeys(names, 6)).values()]
+        return jnp.concatenate([*pairs, jax.random.key_data(engine.stream(key, "policy"))[None]])
+
     of_tick = lambda key: jax.vmap(lambda tick: draw(jax.random.fold_in(key, tick)))(ticks)
     found = np.asarray(jax.jit(jax.vmap(of_tick))(town_keys(0, 256))).reshape(-1, 2)
-    assert len(np.unique(found, axis=0)) == len(found) == 256 * 100 * len(names)
+    assert len(np.unique(found, axis=0)) == len(found) == 256 * 100 * (3 * len(names) + 1)
+
+
+def test_the_words_of_one_do_not_depend_on_those_of_another():
+    key = jax.random.key(3)
+    alone = engine.random_words(key, {"chat": 5})["chat"]
+    among = engine.random_words(key, {"needs": 0, "weather": 3, "chat": 5, "hiring": 9})
+    assert {name: len(words) for name, words in among.items()} == {"needs": 0, "weather": 3, "chat": 5, "hiring": 9}
+    assert (among["chat"] == alone).all() and (engine.random_words(key, {"chat": 9})["chat"][:5] == alone).all()
+    assert engine.random_words(key, {"needs": 0})["needs"].shape == (0,)
 
 
 def test_other_parameters_do_not_recompile(world):

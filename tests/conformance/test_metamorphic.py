@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from words import words
 
 from townlet_jax import engine, load
 from townlet_jax.io.digest import digest
@@ -47,7 +48,7 @@ def test_the_numbers_of_the_slots_do_not_matter(world, crowd):
 
     def rest(world, state, key):
         for name in names:
-            state = systems[name].step(world, state, engine.stream(key, name))
+            state = systems[name].step(world, state, words(world, systems[name], key))
         return state
 
     def both(state, key):

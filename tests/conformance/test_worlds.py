@@ -61,7 +61,7 @@ def test_a_world_without_intents(tmp_path):
     testing.check_world(load(path), num_towns=2, num_ticks=8)
 
 
-def with_broken(step=lambda world, state, key: state, **parts):
+def with_broken(step=lambda world, state, bits: state, **parts):
     """A small town with one more system before `rewards`."""
     system = System("broken", step, **{"terms": ("joy", "needs"), **parts})
     return load("town", order=insert(system, before="rewards"), **SMALL, **{"systems.broken": {}})

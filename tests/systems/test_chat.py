@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from social_boards import SHARE, SOCIAL, SQUARE, SURE, VAIN, characters, parts, tie, tied, ties_of
+from words import words
 
 from townlet_jax import ConfigError, load
 from townlet_jax.core import fixed
@@ -131,7 +132,9 @@ def test_talks_go_well_as_often_as_their_chance_says(square):
     state = plain.state(tick=1)
     intent = state.intent.replace(verb=jnp.array([TALK, 0, 0, 0], jnp.int8), arg=jnp.array([1, 0, 0, 0], jnp.int8))
     keys = jax.random.split(jax.random.key(3), 2000)
-    one = lambda key: chat.step(plain.world, state.replace(intent=intent), key).slots["chat"]
+    one = lambda key: chat.step(plain.world, state.replace(intent=intent), words(plain.world, chat.SYSTEM, key)).slots[
+        "chat"
+    ]
     slot = jax.jit(jax.vmap(one))(keys)
     outcome, quality = np.asarray(slot.outcome[:, 0]), np.asarray(slot.quality[:, 0])
     assert set(outcome.tolist()) == {SUCCESS, FAILURE}

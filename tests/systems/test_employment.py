@@ -30,7 +30,7 @@ def play(world, state, present):
     def tick(state, here):
         cell = jnp.where(here, post, away)
         state = state.replace(tick=state.tick + 1, agents=state.agents.replace(cell=cell))
-        state = employment.step(world, state, jax.random.key(0))
+        state = employment.step(world, state, jnp.zeros(0, jnp.uint32))
         return state, (state.slots["employment"], state.agents.wallet)
 
     return jax.lax.scan(tick, state, present)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from books import entries
+from words import words
 
 from townlet_jax import engine
 from townlet_jax.core import fixed
@@ -93,7 +94,9 @@ def test_a_newcomer_comes_5_to_20_ticks_later_all_equally_likely(inn):
     state = hungry(inn.state())
     state = state.put(lifecycle=fate(state).replace(critical=jnp.array([29, 0, 0], jnp.int8)))
     keys = jax.random.split(jax.random.key(0), 3200)
-    waits = jax.jit(jax.vmap(lambda key: fate(lifecycle.step(inn.world, state, key)).arrives[0]))(keys)
+    waits = jax.jit(
+        jax.vmap(lambda key: fate(lifecycle.step(inn.world, state, words(inn.world, lifecycle.SYSTEM, key))).arrives[0])
+    )(keys)
     counts = np.bincount(waits, minlength=32)
     assert counts[:5].sum() == 0 and counts[21:].sum() == 0
     assert (np.abs(counts[5:21] - 200) < 70).all()  # five standard deviations of a binomial(3200, 1/16)

@@ -67,7 +67,7 @@ def test_nothing_begins_without_it_and_nothing_is_paid(bath):
 
 def test_an_outage_in_the_middle_of_a_shower(bath):
     """Interrupted, paid back to the mill, nobody stuck, and who waits is served after it."""
-    state = bath.step(bath.state(), "use_wash", "go_wash")
+    state = bath.step(bath.state(), "use_wash")
     state = bath.run(state, 9, "wait", "go_wash")[-1]
     assert remaining(state) == [20, 0] and state.agents.wallet.tolist() == [9_800, WALLET]
     assert state.slots["queues"].place.tolist() == [0, 1] and state.facilities.stock.tolist() == [1, 0, 3]

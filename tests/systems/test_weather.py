@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from words import words
 
 from townlet_jax import ConfigError, engine, load, policies, schema, testing
 from townlet_jax.core import fixed
@@ -48,7 +49,9 @@ def play(board):
         world = board(YARD, **{"systems.weather": section}).world
 
         def tick(state, number):
-            state = weather.step(world, state, jax.random.fold_in(jax.random.key(seed), number))
+            state = weather.step(
+                world, state, words(world, weather.SYSTEM, jax.random.fold_in(jax.random.key(seed), number))
+            )
             return state, state.slots["weather"].kind
 
         begin = engine.reset(world, jax.random.key(seed))

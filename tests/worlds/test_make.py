@@ -126,7 +126,7 @@ def test_register_refuses_the_name_of_a_shipped_world(monkeypatch):
         register("town", lambda **overrides: None)
 
 
-def rain(world, state, key):
+def rain(world, state, bits):
     """Everybody gets dirtier by a thousandth."""
     dirt = state.agents.needs.at[:, 1].add(jax.numpy.int32(-1000))
     return state.replace(agents=state.agents.replace(needs=jax.numpy.maximum(dirt, 0)))

@@ -107,6 +107,6 @@ def test_a_pool_needs_a_map():
         pool("generated", [])
 
 
-def test_a_drawn_map_makes_no_pool():
-    with pytest.raises(ConfigError, match="`rows` and `generate` are both given"):
-        pool("town", [1])
+def test_a_drawn_map_gives_way():
+    generated = load("town", **COMPACT, **{"map.rows": None, "map.generate.seed": 1})
+    assert one(pool("town", [1], **COMPACT), 0).map.ground.tolist() == generated.map.ground.tolist()

@@ -45,7 +45,8 @@ def listed(names: Iterable[str]) -> str:
 def nearest(name: str, options: Iterable[str]) -> str | None:
     """Returns the option most like `name`, by spelling or by initials (`lr` for `learning_rate`), or None."""
     options = list(options)
-    close = difflib.get_close_matches(name.lower(), options, n=1)
+    close = [option for option in options if option.lower() == name.lower()]
+    close += difflib.get_close_matches(name.lower(), options, n=1)
     initials = ["".join(word[:1] for word in option.split("_")) for option in options]
     by_initials = [option for option, letters in zip(options, initials) if letters == name.lower() and len(letters) > 1]
     return next(iter(by_initials + close), None)

@@ -213,7 +213,7 @@ def _parts(word: Variable, literal: Token) -> int:
         raise ExpressionError(f"{word.name!r} is a whole number ({word.unit}), not {literal.text}")
     value = round(min(float(literal.text), 2.0**31) * word.scale)
     if not word.low <= value <= word.high:
-        bounds = f"{word.low / word.scale:g} to {word.high / word.scale:g}, {word.unit}"
+        bounds = f"{word.low / word.scale:g} to {word.high / word.scale:g}, {word.unit.split(',')[0]}"
         raise ExpressionError(f"{word.name!r} is never {literal.text} (allowed: {bounds})")
     return value
 

@@ -12,8 +12,8 @@ def once(tree: Any) -> Any:
     """The same arrays, computed before whatever reads them.
 
     The compiler for CPUs fuses a chain of cheap steps into each of its readers, so that a mask of twenty actions computes twenty
-    times who is free; it does not look into loops, so one that changes nothing is a boundary. (`optimization_barrier` is gone
-    before it fuses.) Elsewhere nothing is done.
+    times who is free; it does not look into loops, so one that takes the arrays in its first trip and keeps them in its second
+    is a boundary. (`optimization_barrier` is gone before it fuses.) Elsewhere nothing is done.
 
     Args:
         tree: arrays of any shape and type, not empty.
@@ -21,8 +21,11 @@ def once(tree: Any) -> Any:
     Returns:
         A tree of the same arrays.
     """
-    keep = lambda trip, leaf: jnp.where(trip < TRIPS, leaf, jnp.zeros((), leaf.dtype))
-    loop = lambda tree: jax.lax.fori_loop(
-        0, TRIPS, lambda trip, leaves: jax.tree.map(lambda leaf: keep(trip, leaf), leaves), tree
-    )
+
+    def loop(tree: Any) -> Any:
+        take = lambda kept, tree: tree
+        keep = lambda kept, tree: kept
+        body = lambda trip, kept: jax.lax.cond(trip == 0, take, keep, kept, tree)
+        return jax.lax.fori_loop(0, TRIPS, body, jax.tree.map(jnp.zeros_like, tree))
+
     return jax.lax.platform_dependent(tree, cpu=loop, default=lambda tree: tree)

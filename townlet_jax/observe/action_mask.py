@@ -34,6 +34,5 @@ def action_mask(world: World, state: State, can: Array | None = None) -> Array:
         options.append(employment.may_work(world, state)[:, None])
     options += company
     options.append((agents.cell != world.map.home_cell[world.map.agent_home])[:, None])
-    return jnp.concatenate(
-        [jnp.ones((A, 1), bool)] + [free & part for part in (moves, offers & near, *talks, *options)], axis=1
-    )
+    parts = blocks.once([free & part for part in (moves, offers & near, *talks, *options)])
+    return jnp.concatenate([jnp.ones((A, 1), bool), *parts], axis=1)

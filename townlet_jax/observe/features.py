@@ -245,7 +245,7 @@ def fate_fields(world: World) -> list[Feature]:
     }
     more = [Feature(name, 1, unit, 0, 1) for name, (rule, unit) in known.items() if rule is not None]
     return [
-        Feature("critical", 1, "ticks with a critical need / 30, at most 1", 0, 1),
+        Feature("critical", 1, "ticks with a critical need / those that one survives, at most 1", 0, 1),
         Feature("episode_progress", 1, "share of the episode gone by", 0, 1),
         *more,
     ]
@@ -258,7 +258,7 @@ def fate_values(world: World, state: State) -> list[Array]:
     episode = world.params["lifecycle"].episode_ticks
     gone = jnp.clip(episode - (slot.ends - state.tick), 0, episode)  # whole ticks: the same bits however it is compiled
     progress = jnp.broadcast_to(ratio(gone, episode), (world.static.num_agents,))
-    values = [share(slot.critical, 30.0), progress]
+    values = [ratio(slot.critical, world.params["lifecycle"].collapse_ticks), progress]
     if rules.recovery_ticks is not None:
         values.append(ratio(slot.clocks.notice, rules.recovery_ticks))
     if rules.jobless_days is not None:

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from ..core import fixed, ties
+from ..core import blocks, fixed, ties
 from ..systems import encounters, relationships
 from ..types import NOBODY, Array, Feature, State, World
 
@@ -13,14 +13,15 @@ MOST_SILENT = 60.0  # ticks of silence that count as long
 
 
 def of(table: Array, people: Array) -> Array:
-    """The entries of a table [A, A] for lists of people i16[A, n]; 0 where there is nobody."""
-    index = jnp.where(people == NOBODY, jnp.int16(0), people).astype(jnp.int32)
-    return jnp.where(people == NOBODY, jnp.zeros((), table.dtype), jnp.take_along_axis(table, index, axis=1))
+    """The entries of a table [A, A, ...] for lists of people i16[A, n]: [A, n, ...]; 0 where there is nobody."""
+    there = (people != NOBODY).reshape(*people.shape, *[1] * (table.ndim - 2))
+    index = jnp.where(there, people.reshape(there.shape), 0).astype(jnp.int32)
+    return jnp.where(there, jnp.take_along_axis(table, index, axis=1), jnp.zeros((), table.dtype))
 
 
-def part(table: Array, people: Array) -> Array:
-    """Parts of ties i16[A, A] as f32[A, n], -1 to 1."""
-    return fixed.to_float(of(table, people), fixed.TIE)
+def part(parts: Array) -> Array:
+    """Parts of ties i16[...] as f32[...], -1 to 1."""
+    return fixed.to_float(parts, fixed.TIE)
 
 
 def ties_fields(world: World) -> list[Feature]:
@@ -42,18 +43,15 @@ def ties_values(world: World, state: State) -> list[Array]:
     """Friends and rivals."""
     slot = state.slots["relationships"]
     rows, cols = ties.apart(state.agents.cell, world.static.width)
-    way = jnp.minimum((rows + cols).astype(jnp.float32) * jnp.float32(1.0 / FAR), 1.0)
-    near = encounters.near(world, state).astype(jnp.float32)
-    friends, rivals = relationships.top(world, state, SHOWN)
-
-    def shown(people: Array) -> Array:
-        parts = [part(slot.trust, people), part(slot.familiarity, people), part(slot.rivalry, people)]
-        return jnp.stack([*parts, of(way, people), of(near, people)], axis=-1)
-
-    people = jnp.concatenate([friends, rivals], axis=1)
+    way, near = jnp.minimum(rows + cols, jnp.int16(FAR)), encounters.near(world, state).astype(jnp.int16)
+    people = jnp.concatenate(relationships.top(world, state, SHOWN), axis=1)
+    table = blocks.once(jnp.stack([slot.trust, slot.familiarity, slot.rivalry, way, near], axis=-1))
+    known = blocks.once(of(table, people))  # one look into one table: i16[A, friends and rivals, 5]
+    unit = jnp.array([1.0 / fixed.TIE] * 3 + [1.0 / FAR, 1.0], jnp.float32)
+    shown = known.astype(jnp.float32) * unit
     filled = people != NOBODY
     number = jnp.maximum(filled.sum(-1, dtype=jnp.int32), 1).astype(jnp.float32)
-    trust, rivalry = part(slot.trust, people), part(slot.rivalry, people)
+    trust, rivalry = shown[:, :, 0], shown[:, :, 2]
     most = jnp.where(filled, trust, -2.0).max(-1)
     aggregates = [
         trust.sum(-1, dtype=jnp.float32) / number,
@@ -64,8 +62,8 @@ def ties_values(world: World, state: State) -> list[Array]:
     avoided = relationships.avoids(world, state).sum(-1, dtype=jnp.int8).astype(jnp.float32)
     most_rivals = jnp.float32(max(world.params["relationships"].max_rivals, 1))
     return [
-        shown(friends),
-        shown(rivals),
+        shown[:, :SHOWN],
+        shown[:, SHOWN:],
         jnp.stack(aggregates, axis=-1),
         fixed.to_float(slot.rivalry.max(-1), fixed.TIE),
         jnp.minimum(avoided / most_rivals, 1.0),
@@ -85,4 +83,4 @@ def chat_values(world: World, state: State) -> list[Array]:
     """Those around."""
     slot, people = state.slots["relationships"], encounters.nearby(world, state)
     silence = state.slots["chat"].cooldown.astype(jnp.float32) * jnp.float32(1.0 / MOST_SILENT)
-    return [jnp.minimum(silence, 1.0), part(slot.trust, people), part(slot.rivalry, people)]
+    return [jnp.minimum(silence, 1.0), *(part(of(table, people)) for table in (slot.trust, slot.rivalry))]

@@ -200,7 +200,7 @@ def refund(world: World, state: State) -> tuple[State, Array]:
     return economy.book(state, sales=masks.total(price)), closed
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Refund, begin, run on, and end."""
     params = world.params["affordances"]
     state, closed = refund(world, state)

@@ -126,11 +126,11 @@ def contested(tries: Array, partner: Array, priority: Array) -> Array:
     return tries & (shares & tries[None, :] & (priority[None, :] < priority[:, None])).any(-1)
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Who speaks to whom, and how it goes."""
     params, slot, intent = world.params["chat"], state.slots["chat"], state.intent
     alive, busy = state.agents.alive, state.slots["affordances"].remaining > 0
-    bits = jax.random.bits(key, (world.static.num_agents, 3), jnp.uint32)
+    bits = bits.reshape(world.static.num_agents, 3)
     arranged = alive & (slot.outcome == ARRANGED)
     engaged = arranged | pairs(slot.partner, arranged).any(0)
     asks = may_talk(world, state) & (intent.verb == TALK) & ~busy & ~engaged
@@ -239,6 +239,7 @@ SYSTEM = System(
     init,
     rewards,
     metrics,
+    draws=lambda world: 3 * world.static.num_agents,
     writes=("slots.chat",),
     requires=("intents", "movement", "affordances", "relationships"),
     terms=("social_bonus", "social_penalty"),

@@ -103,7 +103,7 @@ def support(world: World, state: State) -> State:
     return book(state, gifts=masks.total(given))
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """The truck comes, the stipend is given and rent is taken, each once a day."""
     state = support(world, state)
     params, agents, slot = world.params["economy"], state.agents, state.slots["economy"]

@@ -118,7 +118,7 @@ def coworkers(world: World, state: State) -> Array:
     return same & is_present(state.slots["employment"])[None, :]
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Clock in and out, pay and fine."""
     params, slot, agents = world.params["employment"], state.slots["employment"], state.agents
     job, start, end = roster(world, state)

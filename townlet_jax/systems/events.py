@@ -269,9 +269,9 @@ def _entry(config: Any, entry: Entry) -> Iterator[tuple[str, str]]:
         if not 0 <= agent < config.num_agents:
             yield "agents", f"there is no agent {agent} (allowed: 0 to {config.num_agents - 1})"
     if entry.agents and kind not in (None, "meet"):
-        yield "agents", f"nobody is called to a {kind}"
+        yield "agents", f"nobody is called to an event of kind {kind!r}"
     if entry.magnitude is not None and kind not in (None, "price_spike"):
-        yield "magnitude", f"a {kind} has none"
+        yield "magnitude", f"an event of kind {kind!r} has none"
 
 
 def _time(entry: Entry) -> tuple[int | None, ...]:

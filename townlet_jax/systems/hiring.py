@@ -118,13 +118,12 @@ def resign(world: World, state: State) -> State:
     )
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Free the posts of those who are gone, then fill vacancies."""
     params, A = world.params["hiring"], world.static.num_agents
     state = resign(world, state)
     slot, alive = state.slots["hiring"], state.agents.alive
     today = state.tick % world.static.ticks_per_day == params.hire_at
-    bits = jax.random.bits(key, (A + 1,), jnp.uint32)
     draw = (bits[:A] >> 16).astype(jnp.int32)
     chance = jnp.where(slot.settled, jnp.where(today, params.chance, 0), params.pre_employed)
     applies = unemployed(world, state) & (slot.barred == 0) & (draw < chance)
@@ -190,6 +189,7 @@ SYSTEM = System(
     build,
     init,
     metrics=metrics,
+    draws=lambda world: world.static.num_agents + 1,
     writes=("slots.hiring", "slots.timesheets.absent"),
     requires=("intents", "employment"),
     fields=fields,

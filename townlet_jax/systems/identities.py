@@ -83,7 +83,7 @@ def release(world: World, state: State) -> Slot:
     )
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Those who left give their identities back, then newcomers take theirs, in order of their slots."""
     params, slot, agents = world.params["identities"], release(world, state), state.agents
     comes = agents.alive & (agents.generation != slot.seen)

@@ -12,7 +12,6 @@ reads  actions, agents, slots.queues, slots.affordances, slots.hiring, slots.per
 writes intent, slots.intents
 """
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
@@ -187,7 +186,7 @@ def walk_target(world: World, state: State, slot: Slot) -> tuple[Array, Array]:
     return jnp.where(has | goes_home, target, 0), has | goes_home
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Choose, then say what to do about it in this tick."""
     static, layout = world.static, world.static.actions
     action, slot = choose(world, state)
@@ -206,7 +205,6 @@ def step(world: World, state: State, key: Key) -> State:
     arg = jnp.where(steps | uses, own, jnp.where(walks, hop, slot.option))
     if slot.partner is not None:
         verb, arg = socialise(world, state, action, slot, verb, arg)
-    bits = jax.random.bits(key, (static.num_agents,), jnp.uint32)
     intent = Intent(verb, arg, slot.facility, auction.random_rank(bits))
     commit = jnp.maximum(slot.commit - 1, 0).astype(jnp.int8)
     if meetings.held(world):
@@ -252,6 +250,7 @@ SYSTEM = System(
     build,
     init,
     metrics=metrics,
+    draws=lambda world: world.static.num_agents,
     writes=("intent", "slots.intents"),
     requires=("movement", "queues", "affordances"),
     rules=rules,

@@ -185,10 +185,9 @@ def arrive(world: World, state: State, gone: Array, bits: Array) -> State:
     return economy.book(state.replace(agents=agents), kits=kits)
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """People leave, people arrive, and at its last tick the episode is cut short."""
-    bits = jax.random.bits(key, (world.static.num_agents,), jnp.uint32)  # nobody leaves and arrives in one tick
-    state, gone = leave(world, state, bits)
+    state, gone = leave(world, state, bits)  # the same bits for both: nobody leaves and arrives in one tick
     state = arrive(world, state, gone, bits)
     return state.replace(truncated=state.tick >= state.slots["lifecycle"].ends)
 
@@ -244,6 +243,7 @@ SYSTEM = System(
     init,
     rewards,
     metrics,
+    draws=lambda world: world.static.num_agents,
     writes=("agents", "terminated", "truncated", "slots.lifecycle", "slots.economy"),
     requires=("economy",),
     terms=("survival", "terminal"),

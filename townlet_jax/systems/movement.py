@@ -97,7 +97,7 @@ def tire(world: World, state: State, goes: Array) -> Array:
     return jnp.where(agents.alive, rest, jnp.int8(0))
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Settle all steps at once."""
     agents, slot, intent = state.agents, state.slots["movement"], state.intent
     alive, here = agents.alive, agents.cell

@@ -9,7 +9,7 @@ from flax import struct
 from pydantic import Field
 
 from ..core import fixed, masks
-from ..types import Array, Key, Section, State, System, World
+from ..types import Array, Section, State, System, World
 from . import personality
 
 
@@ -35,7 +35,7 @@ def build(config, names) -> Params:
     return Params(jnp.array(decay, jnp.int32), jnp.array(weight, jnp.int32))
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Decay, floored at empty."""
     agents = state.agents
     decay = personality.hastened(world, state, world.params["needs"].decay)

@@ -81,7 +81,7 @@ def leave_queues(world: World, state: State, leaves: Array) -> State:
     )
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """At its tick, home, needs and shifts; in every other nothing."""
     agents, resets = state.agents, is_night(world, state) & state.agents.alive
     moved, home = sent_home(world, state)

@@ -100,7 +100,7 @@ def init(world: World, key: Key) -> Slot:
     return Slot(profile, traits, jnp.zeros(A, jnp.int16), masks.total(there), bits[A:])
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Newcomers are born, those of one tick in order of their slots; of the dead nothing is left a tick after their end."""
     agents, slot = state.agents, state.slots["personality"]
     comes = agents.alive & (agents.generation != slot.seen)

@@ -11,11 +11,10 @@ reads  tick, intent, agents
 writes slots.perturbations
 """
 
-import jax
 import jax.numpy as jnp
 
 from ..core import fixed
-from ..types import Array, Feature, Key, State, System, World
+from ..types import Array, Feature, State, System, World
 from . import meetings
 from .event_table import active, begin, by_chance, cancel, draws, end, init, scheduled, trigger
 from .events import MAX_TICKS, Config, build, check
@@ -60,11 +59,15 @@ def suppresses(world: World, state: State) -> Array:
     return state.tick < state.slots["perturbations"].calm
 
 
-def step(world: World, state: State, key: Key) -> State:
+def random_words(world: World) -> int:
+    """Five for each event, and one for each facility that might close."""
+    params = world.params["perturbations"]
+    return 5 * len(params.names) + (world.static.num_facilities if params.rows("closure") else 0)
+
+
+def step(world: World, state: State, bits: Array) -> State:
     """What is over ends; what is due, drawn or scheduled begins."""
-    params, static = world.params["perturbations"], world.static
-    E, doors = len(params.names), static.num_facilities if params.rows("closure") else 0
-    bits = jax.random.bits(key, (5 * E + doors,), jnp.uint32)
+    params, E = world.params["perturbations"], len(world.params["perturbations"].names)
     dice = bits[: 5 * E].reshape(5, E)
     state = end(world, state)
     drawn = draws(world, dice[3:])
@@ -141,6 +144,7 @@ SYSTEM = System(
     build,
     init,
     metrics=metrics,
+    draws=random_words,
     writes=("slots.perturbations",),
     requires=("intents", "movement", "affordances", "economy"),
     fields=fields,

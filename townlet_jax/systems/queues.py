@@ -64,7 +64,7 @@ def init(world: World, key: Key) -> Slot:
     return slot if world.params["queues"].fairness is None else slot.replace(**fairness.init(world))
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Let people join and leave, then line them up."""
     static, params, slot = world.static, world.params["queues"], state.slots["queues"]
     agents, facility = state.agents, state.intent.facility

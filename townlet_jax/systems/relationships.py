@@ -120,7 +120,7 @@ def changed(world: World, state: State, parts: list[Array], found: dict[str, Arr
     return blocks.once(tuple(after))
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Fade, let what happened count, keep the ties that count most, and forget who has left."""
     params, slot, alive = world.params["relationships"], state.slots["relationships"], state.agents.alive
     behind, blocked = waiting(world, state, slot.behind)

@@ -106,7 +106,7 @@ def enqueue(world: World, state: State) -> tuple[Array, Array, Array]:
     return pending, auction.line_up(jnp.zeros_like(slot.place), pending, order), waited
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Line the cases up, and decide those that are due."""
     params, slot, alive = world.params["reviews"], state.slots["reviews"], state.agents.alive
     midnight = state.tick % world.static.ticks_per_day == 0

@@ -136,7 +136,7 @@ def bill(world: World, state: State) -> Bill:
     return Bill(weighted, inside, kept, outside)
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Settle the bill of this tick."""
     params, due = world.params["rewards"], bill(world, state)
     reward, slot = due.kept + due.outside, state.slots.get("rewards")

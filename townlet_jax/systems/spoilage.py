@@ -78,7 +78,7 @@ def spoils_next(world: World, state: State) -> Array:
     return jnp.where(world.params["spoilage"].spoils, units, jnp.int8(0)).sum(-1, dtype=jnp.int8)
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Take stock of what is carried; once a day, throw away."""
     params, agents = world.params["spoilage"], state.agents
     tracked = jnp.where(params.keeps | ~agents.alive[:, None], jnp.int8(0), agents.items)

@@ -147,7 +147,7 @@ def init(world: World, key: Key) -> Slot:
     return Slot(jnp.int32(0), jnp.int8(0), jnp.int8(0))
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Do what is due."""
     params, tick = world.params["timeline"], state.tick
     elapsed = state.slots["timeline"].elapsed + 1

@@ -70,7 +70,7 @@ def loses(world: World, state: State) -> Array:
     return jnp.where(on_duty(slot.shift) & (slot.away > 0), employment.wage(world, state), 0)
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """At midnight turn the page, then write down this tick."""
     slot, work, alive = state.slots["timesheets"], state.slots["employment"], state.agents.alive
     midnight = state.tick % world.static.ticks_per_day == 0

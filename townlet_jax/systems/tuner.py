@@ -110,7 +110,7 @@ def tune(params: Params, slot: Slot, now: Array) -> Slot:
     )
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Once a day, if anybody is there, look and turn the wheel."""
     params, slot, alive = world.params["tuner"], state.slots["tuner"], state.agents.alive
     due = (state.tick % world.static.ticks_per_day == params.at) & alive.any()

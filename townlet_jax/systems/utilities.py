@@ -7,7 +7,6 @@ reads  slots.perturbations
 writes slots.utilities
 """
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 from pydantic import Field, model_validator
@@ -80,10 +79,10 @@ def serves(world: World, state: State, tick: Array | None = None) -> Array:
     return ~lacks[world.map.facility_kind]
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Faults pass, and new ones come."""
     params, down = world.params["utilities"], state.slots["utilities"].down
-    bits = jax.random.bits(key, (2, down.shape[0]), jnp.uint32)
+    bits = bits.reshape(2, -1)
     chance = agenda.per_tick(params.chance, world.static.ticks_per_day, jnp.int32(1))
     left = jnp.maximum(down - 1, 0).astype(jnp.int16)
     fails = (left == 0) & ((bits[0] >> 8).astype(jnp.int32) < chance)
@@ -151,6 +150,7 @@ SYSTEM = System(
     build,
     init,
     metrics=metrics,
+    draws=lambda world: 2 * len(world.params["utilities"].names),
     writes=("slots.utilities",),
     requires=("queues", "affordances"),
     fields=fields,

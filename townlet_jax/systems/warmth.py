@@ -15,7 +15,7 @@ from flax import struct
 from pydantic import Field
 
 from ..core import fixed, masks
-from ..types import Array, Key, Section, State, System, World
+from ..types import Array, Section, State, System, World
 from . import weather
 from .weather import WEATHERS, Weather
 
@@ -66,7 +66,7 @@ def exposed(world: World, state: State) -> Array:
     return state.agents.alive & takes & weather.outdoors(world, state)
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """Warmth goes or comes back, where one stands as the tick begins."""
     params, agents, kind = world.params["warmth"], state.agents, state.slots["weather"].kind
     level = jnp.where(params.need, agents.needs, 0).sum(-1, dtype=jnp.int32)

@@ -126,10 +126,10 @@ def way(world: World, state: State, ticks: Array) -> Array:
     return jnp.minimum(ticks.astype(jnp.int32) * (extra + 1), UNREACHABLE).astype(jnp.int16)
 
 
-def step(world: World, state: State, key: Key) -> State:
+def step(world: World, state: State, bits: Array) -> State:
     """The sky goes on or changes."""
     params, slot = world.params["weather"], state.slots["weather"]
-    fresh = spell(params, params.then[slot.kind], jax.random.bits(key, (2,), jnp.uint32))
+    fresh = spell(params, params.then[slot.kind], bits)
     over = slot.left == 0
     kind = jnp.where(over, fresh.kind, slot.kind)
     left = jnp.where(over, fresh.left, slot.left - jnp.int16(1))
@@ -185,6 +185,7 @@ SYSTEM = System(
     build,
     init,
     metrics=metrics,
+    draws=lambda world: 2,
     writes=("slots.weather",),
     requires=("movement",),
     fields=fields,

@@ -29,7 +29,8 @@ def check_types(world: World) -> None:
             raise WorldError(rule, path, f"{leaf.dtype} in the state (allowed: {', '.join(INTEGERS)})")
     actions = jax.ShapeDtypeStruct((world.static.num_agents,), jnp.int32)
     for system in world.static.systems:
-        _fixed_point(state, jax.eval_shape(system.step, world, state, key), system.name)
+        bits = jax.ShapeDtypeStruct((system.draws(world),), jnp.uint32)
+        _fixed_point(state, jax.eval_shape(system.step, world, state, bits), system.name)
     _fixed_point(state, jax.eval_shape(engine.step, world, state, actions, key), "the engine")
     _timestep(world, state)
     _reports(world, state)

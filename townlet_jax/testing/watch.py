@@ -33,8 +33,8 @@ def step(world: World, state: State, actions: Array, key: Key) -> tuple[State, F
     flags: Flags = {}
 
     def watched(system: System) -> System:
-        def step(_, state: State, key: Key) -> State:
-            after = system.step(world, state, key)
+        def step(_, state: State, bits: Array) -> State:
+            after = system.step(world, state, bits)
             flags.update(trespasses(system, state, after))
             return after
 

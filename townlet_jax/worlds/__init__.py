@@ -29,6 +29,14 @@ def read(name: str | Path, overrides: Sequence[str] = ()) -> Document:
     return resolve(find(str(name), folder), overrides)
 
 
+def _without_ties(config: Any) -> Any:
+    """The configuration as if it had no section `relationships`, if that has them OFF."""
+    ties = getattr(config.systems, "relationships", None)
+    if ties is None or ties.stage != "OFF":
+        return config
+    return config.model_copy(update={"systems": config.systems.model_copy(update={"relationships": None})})
+
+
 def compile_document(document: Document, order: Sequence[System] = ORDER) -> World:
     """Check a resolved configuration and compile it.
 
@@ -42,7 +50,7 @@ def compile_document(document: Document, order: Sequence[System] = ORDER) -> Wor
     Raises:
         ConfigError: with a line for each fault: key, value, what is allowed; or why nobody could live there.
     """
-    config: Any = validate(world_model(order), document)
+    config: Any = _without_ties(validate(world_model(order), document))
     queues = getattr(config.systems, "queues", None)
     try:
         drawn = layout.read(generate.drawn(config.map, config.num_agents), queues.places if queues else DEFAULT_PLACES)
