@@ -8,6 +8,7 @@ from conftest import HARSH, RAPID_DECAY, VILLAGE
 
 from townlet_jax import engine, testing
 from townlet_jax.core import fixed
+from townlet_jax.systems import edits
 from townlet_jax.testing.play import random_actions
 from townlet_jax.types import NOTHING
 
@@ -86,7 +87,8 @@ def test_a_blocker_holds_others_up_for_start_within_ticks_a_cooldown(hall, block
 
 
 NUM_TOWNS, NUM_TICKS = 64, 500
-MAYHEM = {**HARSH, "systems.queues.fairness": {"max_hold": 10, "cooldown_ticks": 15, "impatient_after": 5}}
+MAYHEM = {**HARSH, "systems.queues.fairness": {"cooldown_ticks": 15, "impatient_after": 5}}
+SHORT = jnp.int16(10)  # ticks of a reservation, too few for a use that begins late
 
 
 def teleport(world, state, key):
@@ -130,7 +132,11 @@ def mayhem(world):
 def test_no_reservation_sticks_in_64_towns_with_teleports_and_deaths(board):
     world = board(VILLAGE, **MAYHEM).world
     decay = jnp.array([round(rate * fixed.NEED) for rate in RAPID_DECAY], jnp.int32)
-    world = world.replace(params={**world.params, "needs": world.params["needs"].replace(decay=decay)})
+    queues = world.params["queues"]
+    queues = queues.replace(fairness=queues.fairness.replace(max_hold=SHORT))
+    world = world.replace(
+        params={**world.params, "needs": world.params["needs"].replace(decay=decay), "queues": queues}
+    )
     # the world is closed over, for its walkable cells
     holds, seen, counts = jax.device_get(jax.jit(lambda: mayhem(world))())
     assert [f"{rule} in {(~kept).sum()} towns" for rule, kept in holds.items() if not kept.all()] == []
@@ -176,3 +182,40 @@ def test_every_rule_notices(hall, rule):
     check = jax.jit(testing.invariants)
     assert check(hall.world, hall.state())[rule]
     assert not check(hall.world, state.put(queues=slot))[rule]
+
+
+def test_a_stranger_is_served_among_friends(board):
+    """Ties put friends first, but not for ever: nobody waits for long behind handovers."""
+    rows = """
+        #########
+        #...W...#
+        #0..h..3#
+        #1......#
+        #2......#
+        #.......#
+        #########
+    """
+    hall = board(
+        rows,
+        **{
+            "systems.queues.fairness": {},
+            "systems.economy.prices": {"wash": 0.0},
+            "systems.relationships": {"stage": "A"},
+            "start.tick": [1, 1],
+        },
+    )
+    state, part = hall.state(), fixed.TIE * 15 // 100
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        state, done = edits.tie(hall.world, state, one, other, (part, part, 0))
+        assert bool(done)
+    wash = jnp.full(4, hall.world.static.actions.names.index("go_wash"), jnp.int32)
+
+    def tick(state, _):
+        state = engine.step(hall.world, state, wash, engine.tick_key(jax.random.key(0), state))
+        slot = state.slots["queues"]
+        return state, (state.slots["affordances"].completed, (slot.handover != NOTHING).any())
+
+    served, handovers = jax.tree.map(np.asarray, jax.jit(lambda state: jax.lax.scan(tick, state, None, 2000)[1])(state))
+    assert served.sum(0).min() >= 0.6 * served.sum(0).max() and handovers.any()
+    waits = np.diff(np.flatnonzero(served[:, 3]))
+    assert waits.max() <= 300  # eight uses of about 35 ticks

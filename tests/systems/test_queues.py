@@ -187,6 +187,12 @@ def fair_bath(board, **fairness):
     return board(BATH, **{"systems.queues.reach": 2, "systems.queues.fairness": fairness})
 
 
+def holding(room, ticks):
+    """The same with another `max_hold`, one in which a use that begins late has no room."""
+    section = room.world.params["queues"].fairness
+    return room.tuned(queues={"fairness": section.replace(max_hold=jnp.int16(ticks))})
+
+
 @pytest.fixture
 def fair(board):
     return fair_bath(board)
@@ -303,14 +309,14 @@ def test_without_cooldown_a_blocker_goes_to_the_tail_and_is_listed_once(board):
 
 
 def test_a_reservation_ends_after_max_hold_even_in_use(board):
-    line = Line(fair_bath(board, max_hold=31)).ask(ALICE).ask(ALICE, BOB, runs=[ALICE], until=30)
+    line = Line(holding(fair_bath(board), 31)).ask(ALICE).ask(ALICE, BOB, runs=[ALICE], until=30)
     assert line.order == [ALICE, BOB] and line.state.slots["queues"].fair.held[ALICE] == 31
     line.ask(ALICE, BOB, runs=[ALICE])
     assert line.order == [BOB, ALICE] and line.counts == [0, 1, 1]  # who used it is not refused
 
 
 def test_what_runs_is_refunded_when_the_reservation_ends(board):
-    room = board(BATH, **{"systems.queues.fairness": {"max_hold": 31}})
+    room = holding(board(BATH, **{"systems.queues.fairness": {}}), 31)
     state = room.run(room.state(), 5, "use_wash")[-1]  # holds from the first tick, stands elsewhere
     assert state.slots["queues"].place[0] == 0 and state.slots["queues"].fair.held[0] == 5
     state = room.run(state, 5, "go_wash")[-1]
@@ -323,7 +329,7 @@ def test_what_runs_is_refunded_when_the_reservation_ends(board):
 
 
 def test_who_is_alone_may_end_what_runs_longer(board):
-    room = board(BATH, **{"systems.queues.fairness": {"max_hold": 31}})
+    room = holding(board(BATH, **{"systems.queues.fairness": {}}), 31)
     state = room.run(room.run(room.state(), 5, "use_wash")[-1], 5, "go_wash")[-1]
     ended = next(s for s in room.run(state, 40) if bool(s.slots["affordances"].finished[0]))
     assert ended.slots["affordances"].completed[0] and ended.slots["queues"].fair.counts[TIMEOUTS] == 1
@@ -338,8 +344,18 @@ def test_by_default_a_reservation_lasts_for_twice_the_longest_offer(fair, board)
 
 
 def test_a_max_hold_that_no_use_fits_in_is_refused(board):
-    with pytest.raises(ConfigError, match="fairness.max_hold: 30 ticks are not enough for 'wash', which takes 30"):
-        fair_bath(board, max_hold=30)
+    with pytest.raises(
+        ConfigError, match="max_hold: 39 ticks are not enough for 'wash', .* 10 ticks late .allowed: 40"
+    ):
+        fair_bath(board, max_hold=39)
+
+
+def test_with_the_least_max_hold_everybody_is_served(board):
+    """Four who go on washing: each is served, though a reservation lasts no longer than a use that begins late."""
+    bath = board(BATH, num_agents=4, **{"systems.queues.fairness": {"max_hold": 40}, "systems.economy.prices": {}})
+    states = bath.run(bath.state(), 1200, *["go_wash"] * 4)
+    served = np.array([state.slots["affordances"].completed for state in states]).sum(0)
+    assert served.min() >= 4, served
 
 
 @pytest.mark.parametrize(("waited", "first"), [((0, 10), 0), ((0, 11), 1), ((5, 15), 0), ((5, 16), 1)])

@@ -111,6 +111,22 @@ def test_a_state_does_not_fit_other_places(world):
     assert not reload(drawn, "generated", overrides=["observation.variant=compact", "map.generate.seed=3"])[1].fits
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "systems.tuner.bounds=[0.95, 1.05]",
+        "systems.lifecycle.caps.exits_per_day=1",
+        "systems.lifecycle.unemployment.days=1",
+        "systems.spoilage.shelf_life={raw_food: 3, meal: 2}",
+        "systems.affordances.offers.2.takes={raw_food: 2}",
+    ],
+)
+def test_a_state_does_not_fit_other_bounds(override):
+    """What a state counts, it counts up to numbers that are compiled: with others it would break a rule."""
+    whole = load("m5", **COMPACT)
+    assert not reload(whole, "m5", overrides=["observation.variant=compact", override])[1].fits
+
+
 def test_a_document_or_a_file_will_do(world, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("extends: town\nobservation: {variant: compact}\nsystems: {economy: {rent: 1.0}}\n")

@@ -10,10 +10,11 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from ..core import fixed
-from ..core.grid import ARRIVED, DIRECTIONS, UNREACHABLE
+from ..core.grid import ARRIVED, DIRECTIONS
 from ..systems import affordances, employment, exits, intents
 from ..types import NOTHING, Array, Feature, State, World
 from . import social
+from .directions import direction_fields, direction_values
 from .layers import NEAR
 
 FAR = 64.0  # steps that count as far away
@@ -27,38 +28,6 @@ def share(value: Array, whole: float) -> Array:
 def one_hot(index: Array, size: int) -> Array:
     """f32[A, size], a zero row where the index is out of range."""
     return (index[:, None] == jnp.arange(size, dtype=index.dtype)).astype(jnp.float32)
-
-
-def towards(world: World, state: State, cell: Array) -> tuple[Array, Array]:
-    """The unit vectors from agents to cells u16[A, X]: east and south, f32[A, X] each; 0 where one is there."""
-    width, here = jnp.uint16(world.static.width), state.agents.cell[:, None]
-    east = (cell % width).astype(jnp.float32) - (here % width).astype(jnp.float32)
-    south = (cell // width).astype(jnp.float32) - (here // width).astype(jnp.float32)
-    length = jnp.maximum(jnp.sqrt(east * east + south * south), 1.0)
-    return east / length, south / length
-
-
-def direction_fields(world: World) -> list[Feature]:
-    """Directions, as the crow flies."""
-    static = world.static
-    if static.observation == "compact" or not static.has("affordances"):
-        return []
-    goals = (*static.names.offers, *(["work"] if static.names.jobs else []), "home")
-    return [Feature(f"{way}_of", len(goals), f"unit vector, {way}", -1, 1, goals) for way in ("east", "south")]
-
-
-def direction_values(world: World, state: State) -> list[Array]:
-    """Directions, as the crow flies."""
-    if not direction_fields(world):
-        return []
-    route, steps = affordances.routes(world, state)
-    goals = [jnp.where(steps < UNREACHABLE, world.map.place_cell[route, 0], state.agents.cell[:, None])]
-    if world.static.names.jobs:
-        post = employment.post_of(world, state)
-        works = world.map.post_cell[jnp.where(post == NOTHING, jnp.int16(0), post)]
-        goals.append(jnp.where(post == NOTHING, state.agents.cell, works)[:, None])
-    goals.append(world.map.home_cell[world.map.agent_home][:, None])
-    return list(towards(world, state, jnp.concatenate(goals, axis=1)))
 
 
 def needs_fields(world: World) -> list[Feature]:

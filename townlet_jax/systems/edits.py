@@ -18,12 +18,15 @@ from . import economy, lifecycle, occasions, perturbations, relationships
 MOST = 1 << 24  # mills that an edit leaves in a wallet at most, about 16,777 coins
 
 
-def whole(*values: Array | int) -> list[Array]:
+def whole(state: State, *values: Array | int) -> list[Array]:
     """Numbers as i32[].
 
     Raises:
         TypeError: one is not an integer; a state holds no others.
+        ValueError: the state is a batch of towns.
     """
+    if state.tick.ndim:
+        raise ValueError(f"an edit changes one town, not {list(state.tick.shape)} of them: use jax.vmap")
     found = [jnp.asarray(value) for value in values]
     for value in found:
         if not jnp.issubdtype(value.dtype, jnp.integer):
@@ -58,7 +61,7 @@ def exists(world: World, state: State, who: Array) -> Array:
 
 def teleport(world: World, state: State, who: Array, cell: Array) -> tuple[State, Array]:
     """Put an agent on a flat cell i32[] that can be stood on and is free; not while it uses something."""
-    who, cell = whole(who, cell)
+    who, cell = whole(state, who, cell)
     agents, spot = state.agents, jnp.clip(cell, 0, world.map.ground.shape[0] - 1).astype(jnp.uint16)
     stands = (world.map.neighbour[spot] != spot).any() & (spot.astype(jnp.int32) == cell)
     taken = ((agents.cell == spot) & agents.alive).any()
@@ -70,7 +73,7 @@ def teleport(world: World, state: State, who: Array, cell: Array) -> tuple[State
 
 def set_need(world: World, state: State, who: Array, need: Array, value: Array) -> tuple[State, Array]:
     """Set one need, an index i32[], to i32[] parts of fixed.NEED, clipped to what a need can be."""
-    who, need, value = whole(who, need, value)
+    who, need, value = whole(state, who, need, value)
     agents, num_needs = state.agents, len(world.static.names.needs)
     done = exists(world, state, who) & (need >= 0) & (need < num_needs)
     cell = only(world, who, done)[:, None] & (jnp.arange(num_needs, dtype=jnp.int32) == need)[None, :]
@@ -80,7 +83,7 @@ def set_need(world: World, state: State, who: Array, need: Array, value: Array) 
 
 def give(world: World, state: State, who: Array, mills: Array) -> tuple[State, Array]:
     """Give an agent money, or take it, i32[] mills; nobody falls below 0 or is given more than makes `MOST`."""
-    who, mills = whole(who, mills)
+    who, mills = whole(state, who, mills)
     agents = state.agents
     done = exists(world, state, who)
     wallet = jnp.where(
@@ -95,7 +98,7 @@ def give(world: World, state: State, who: Array, mills: Array) -> tuple[State, A
 
 def tie(world: World, state: State, who: Array, other: Array, parts: tuple[Array, Array, Array]) -> tuple[State, Array]:
     """Set what two people are to each other, both ways: trust, familiarity and rivalry i32[], parts of fixed.TIE."""
-    who, other, *levels = whole(who, other, *parts)
+    who, other, *levels = whole(state, who, other, *parts)
     done = exists(world, state, who) & exists(world, state, other) & (who != other)
     if not world.static.has("relationships"):
         return state, done & False
@@ -107,7 +110,7 @@ def chat(world: World, state: State, who: Array, other: Array, quality: Array) -
 
     Not while one of the two uses something, or is to talk already, nor in a town at stage A, which knows no talks.
     """
-    who, other, quality = whole(who, other, quality)
+    who, other, quality = whole(state, who, other, quality)
     if not world.static.has("chat"):
         return state, jnp.bool_(False)
     slot, people = state.slots["chat"], state.agents.alive & ~busy(world, state)
@@ -132,7 +135,7 @@ def event(
 
     See `perturbations.trigger`.
     """
-    which, ticks, magnitude = whole(which, ticks, magnitude)
+    which, ticks, magnitude = whole(state, which, ticks, magnitude)
     if not world.static.has("perturbations"):
         return state, jnp.bool_(False)
     known = (which >= 0) & (which < len(world.params["perturbations"].names))
@@ -144,7 +147,7 @@ def event(
 
 def cancel(world: World, state: State, which: Array) -> tuple[State, Array]:
     """End an event that is on, an index i32[]."""
-    (which,) = whole(which)
+    (which,) = whole(state, which)
     if not world.static.has("perturbations"):
         return state, jnp.bool_(False)
     index = jnp.arange(len(world.params["perturbations"].names), dtype=jnp.int32)
@@ -154,7 +157,7 @@ def cancel(world: World, state: State, which: Array) -> tuple[State, Array]:
 
 def remove(world: World, state: State, who: Array) -> tuple[State, Array]:
     """Have one leave town in the next tick, whatever the rules about exits say."""
-    (who,) = whole(who)
+    (who,) = whole(state, who)
     if not world.static.has("lifecycle"):
         return state, jnp.bool_(False)
     done = exists(world, state, who)
@@ -163,7 +166,7 @@ def remove(world: World, state: State, who: Array) -> tuple[State, Array]:
 
 def spawn(world: World, state: State, who: Array) -> tuple[State, Array]:
     """Have a newcomer come into an empty slot in the next tick, or as soon after as the entry is free."""
-    (who,) = whole(who)
+    (who,) = whole(state, who)
     if not world.static.has("lifecycle"):
         return state, jnp.bool_(False)
     slot = state.slots["lifecycle"]
@@ -173,7 +176,7 @@ def spawn(world: World, state: State, who: Array) -> tuple[State, Array]:
 
 def possess(world: World, state: State, who: Array) -> tuple[State, Array]:
     """Have one act on orders only, from the next tick on; not while it uses something. What it had chosen is forgotten."""
-    (who,) = whole(who)
+    (who,) = whole(state, who)
     if not obeys(world):
         return state, jnp.bool_(False)
     slot, layout = state.slots["intents"], world.static.actions
@@ -190,7 +193,7 @@ def possess(world: World, state: State, who: Array) -> tuple[State, Array]:
 
 def release(world: World, state: State, who: Array) -> tuple[State, Array]:
     """Let one who is possessed act for itself again."""
-    (who,) = whole(who)
+    (who,) = whole(state, who)
     if not obeys(world):
         return state, jnp.bool_(False)
     slot = state.slots["intents"]
@@ -204,7 +207,7 @@ def command(world: World, state: State, who: Array, action: Array) -> tuple[Stat
     An order to take an option is a goal: it is pursued as long as a choice binds, and who is possessed goes on with it then only
     if ordered again. The last of several orders counts.
     """
-    who, action = whole(who, action)
+    who, action = whole(state, who, action)
     if not obeys(world):
         return state, jnp.bool_(False)
     slot = state.slots["intents"]

@@ -2,7 +2,8 @@
 
 A reservation ends after `max_hold` ticks. Who held it without using it while others waited, and who has used it while others
 waited, may not queue there again for `cooldown_ticks`. When it falls free, the one of least place - age_weight * ticks waited is
-next, unless the last user favours somebody by their ties. Who is kept waiting, or ends a reservation, quarrels with the holder.
+next, unless the last user favours somebody by their ties and nobody before that one has waited for `max_hold` ticks. Who is kept
+waiting, or ends a reservation, quarrels with the holder.
 
 Part of the system `queues`, whose slot holds all of it.
 """
@@ -148,7 +149,7 @@ def settle(world: World, state: State, wants: Array, stays: Array, dawdles: Arra
 
     arrival = turns.arrive(facility, waits, stays, tail, slot.place, personality.arrival_order(world, state))
     order = turns.age_order(arrival, waited, world.params["queues"].fairness.age_weight)
-    favoured = favourites(world, state, serves)
+    favoured = favourites(world, state, serves) & ~overtakes(world, facility, waits & ~keeps, order, waited)
     place = turns.take_turns(facility, waits, keeps, arrival, jnp.where(favoured, jnp.iinfo(jnp.int32).min, order))
 
     takes = waits & (place == 0) & ~keeps
@@ -173,6 +174,20 @@ def favourites(world: World, state: State, serves: Array) -> Array:
     if not world.static.has("relationships"):
         return jnp.zeros(serves.shape[0], bool)
     return turns.favourites(serves, relationships.affinity(world, state), state.slots["queues"].place - jnp.int8(1))
+
+
+def overtakes(world: World, facility: Array, queues: Array, order: Array, waited: Array) -> Array:
+    """Who would be let in before somebody who has waited for as long as one may hold: bool[A], so that no wait is endless.
+
+    Args:
+        world: the world.
+        facility: i16[A] what each wants.
+        queues: bool[A] who waits there for a turn.
+        order: i32[A] the least is next.
+        waited: i16[A] ticks.
+    """
+    before = (facility[:, None] == facility[None, :]) & (order[None, :] < order[:, None])
+    return (before & (queues & (waited >= limit(world)))[None, :]).any(-1)
 
 
 def quarrel(world: World, past: Past, behind: Array, keeps: Array, takes: Array, queues: Array, place: Array):

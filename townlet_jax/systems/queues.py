@@ -145,19 +145,20 @@ def features(world: World, state: State) -> list[Array]:
 
 
 def check(config) -> list[tuple[str, str]]:
-    """A reservation must last for every offer."""
+    """A reservation must last for every offer, begun as late as one may: else nobody would ever be served."""
     section, systems = config.systems.queues.fairness, config.systems
+    start = systems.queues.start_within
     offers = systems.affordances.offers if systems.affordances else ()
     if section is None or section.max_hold is None:
         return []
     return [
         (
             "systems.queues.fairness.max_hold",
-            f"{section.max_hold} ticks are not enough for {offer.name!r}, which takes {offer.ticks}"
-            f" (allowed: {offer.ticks + 1} and more)",
+            f"{section.max_hold} ticks are not enough for {offer.name!r}, which takes {offer.ticks} and may begin"
+            f" {start} ticks late (allowed: {offer.ticks + start} and more)",
         )
         for offer in offers
-        if section.max_hold <= offer.ticks
+        if section.max_hold < offer.ticks + start
     ]
 
 

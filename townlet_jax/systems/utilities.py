@@ -122,7 +122,8 @@ def rules(world: World, state: State):
 def check(config) -> list[tuple[str, str]]:
     """Utilities and kinds that do not exist, and faults too rare to count."""
     section, path = config.systems.utilities, "systems.utilities"
-    kinds = list(dict.fromkeys(offer.at for offer in config.systems.affordances.offers))
+    offers = config.systems.affordances.offers if config.systems.affordances else ()
+    kinds = list(dict.fromkeys(offer.at for offer in offers))
     wrong = [
         (f"{path}.needs.{utility}", f"there is no such utility (allowed: {', '.join(section.utilities)})")
         for utility in section.needs

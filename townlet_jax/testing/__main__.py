@@ -2,19 +2,17 @@
 
 import argparse
 import itertools
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from ..config.errors import ConfigError
 from ..env import load
 from ..types import World
 from . import draws
-from .fuzz import fuzz, reproduce
+from .fuzz import fuzz, header_of, reproduce
 
 COMPACT = {"observation.variant": "compact"}  # what is seen changes nothing that happens
 
@@ -27,6 +25,14 @@ def positive(text: str) -> int:
     return number
 
 
+def seed_number(text: str) -> int:
+    """A whole number of 32 bits."""
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"{number} is not allowed (allowed: 0 to {2**32 - 1})")
+    return number
+
+
 def parser() -> argparse.ArgumentParser:
     """What the command understands."""
     words = argparse.ArgumentParser(prog="python -m townlet_jax.testing", description=(__doc__ or "").split(": ", 1)[1])
@@ -34,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--towns", type=positive, default=1024, help="towns of a seed")
     words.add_argument("--ticks", type=positive, default=10_000, help="ticks of each town")
     words.add_argument("--seeds", type=positive, default=1, help="how many seeds, from --seed on")
-    words.add_argument("--seed", type=int, default=0, help="the first seed")
+    words.add_argument("--seed", type=seed_number, default=0, help="the first seed")
     words.add_argument(
         "--random", type=int, default=0, help="random configurations of each world besides, for 1,000 ticks"
     )
@@ -51,25 +57,22 @@ def parser() -> argparse.ArgumentParser:
 
 def again(options: argparse.Namespace) -> int:
     """Play a replay file; the exit code is 1 if a rule is broken, as it was when the file was written."""
-    worlds = [load(options.worlds[0], **overrides) for overrides in (COMPACT, {})]
-    with np.load(options.replay, allow_pickle=False) as data:
-        written = json.loads(bytes(data["header"])).get("config_id")
-    world = next((world for world in worlds if world.static.config_id == written), worlds[0])
+    world = load(options.worlds[0], **header_of(options.replay)["settings"])
     state, rules = reproduce(world, options.replay)
     print(f"{options.worlds[0]}, tick {int(state.tick)}: {', '.join(rules) or 'no rule'} broken")
     return int(bool(rules))
 
 
-def plays(options: argparse.Namespace) -> Iterator[tuple[str, World, int, int]]:
-    """What is to be played: a title, a world, a seed, and for how many ticks."""
+def plays(options: argparse.Namespace) -> Iterator[tuple[str, World, dict[str, Any], int, int]]:
+    """What is to be played: a title, a world, how it differs from its YAML, a seed, and for how many ticks."""
     overrides = {} if options.views else COMPACT
     for name in options.worlds:
         world = load(name, **overrides)
         for seed in range(options.seed, options.seed + options.seeds):
-            yield name, world, seed, options.ticks
+            yield name, world, overrides, seed, options.ticks
         kept = (x for x in draws.random_worlds(name, options.seed, fixed=overrides) if draws.same_program(world, x[1]))
         for settings, drawn in itertools.islice(kept, options.random):
-            yield f"{name} with {settings}", drawn, options.seed, min(options.ticks, 1000)
+            yield f"{name} with {settings}", drawn, overrides | settings, options.seed, min(options.ticks, 1000)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,11 +90,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def play(options: argparse.Namespace) -> int:
     """Play everything and tell."""
     broken = 0
-    for title, world, seed, ticks in plays(options):
+    for title, world, settings, seed, ticks in plays(options):
         print(f"{title}, seed {seed}: ", end="", flush=True)
         began = time.monotonic()
         how = {"meddling": not options.quiet_outside, "views": options.views, "folder": options.folder}
-        _, found = fuzz(world, seed=seed, num_towns=options.towns, num_ticks=ticks, **how)
+        _, found = fuzz(world, seed=seed, num_towns=options.towns, num_ticks=ticks, settings=settings, **how)
         broken += len(found)
         spent = time.monotonic() - began
         rate = f"{options.towns} towns x {ticks} ticks in {spent:.0f} s, {options.towns * ticks / spent:,.0f} a second"

@@ -6,6 +6,8 @@ finite and in range, and that no system writes what it does not declare.
 
 import json
 import re
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +24,7 @@ from .invariants import invariants
 from .transitions import transitions
 
 NEVER = np.iinfo(np.int32).max
-FORMAT = 3  # of the replay files
+FORMAT = 4  # of the replay files
 
 
 class Violation(NamedTuple):
@@ -116,6 +118,7 @@ def fuzz(
     meddling: bool = True,
     views: bool = False,
     folder: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> tuple[State, list[Violation]]:
     """Let a crowd loose in many towns and watch every rule at every tick.
 
@@ -127,6 +130,7 @@ def fuzz(
         meddling: whether somebody outside edits the towns meanwhile, see `systems.edits`.
         views: whether observations, rewards, metrics and who writes what are watched, too.
         folder: where to write a replay file for each rule that is broken; none are written without it.
+        settings: how the world differs from its YAML, by dotted path, for the replay files to tell.
 
     Returns:
         The last states as numpy arrays [num_towns, ...], and one `Violation` for each rule that any town broke.
@@ -140,12 +144,21 @@ def fuzz(
         if ticks.min() == NEVER:
             continue
         town, number, broken = int(ticks.argmin()), int(ticks.min()), int((ticks != NEVER).sum())
-        file = _record(world, seed, town, number, rule, ways, Path(folder)) if folder else None
+        file = _record(world, seed, town, number, rule, ways, Path(folder), settings) if folder else None
         found.append(Violation(world.static.config_id, seed, town, number, rule, broken, file))
     return states, found
 
 
-def _record(world: World, seed: int, town: int, number: int, rule: str, ways: Ways, folder: Path) -> Path:
+def _record(
+    world: World,
+    seed: int,
+    town: int,
+    number: int,
+    rule: str,
+    ways: Ways,
+    folder: Path,
+    settings: Mapping[str, Any] | None,
+) -> Path:
     """Play one town again and write what was done in it up to the broken rule, as npz."""
     index, key = jnp.uint32(town), town_key(jnp.uint32(seed), jnp.uint32(town))
 
@@ -156,12 +169,28 @@ def _record(world: World, seed: int, town: int, number: int, rule: str, ways: Wa
     taken = jax.jit(lambda: jax.lax.scan(body, engine.reset(world, key), None, number + 1)[1])()
     actions, edit = jax.device_get(taken)
     header = {"format": FORMAT, "config_id": world.static.config_id, "seed": seed, "town": town}
-    header |= {"tick": number, "rule": rule, "views": ways.views}
+    header |= {"tick": number, "rule": rule, "views": ways.views, "settings": dict(settings or {})}
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{'_'.join(re.findall('[A-Za-z0-9]+', rule))}_seed{seed}_town{town}.npz"
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     np.savez_compressed(file, header=text, actions=actions, **dict(zip(edit._fields, edit)))
     return file
+
+
+def header_of(file: str | Path) -> dict[str, Any]:
+    """What a replay file says of itself: format, config_id, seed, town, tick, rule, views and settings.
+
+    Raises:
+        ValueError: it is no replay file of `fuzz`, or has another format.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as data:
+            header: dict[str, Any] = json.loads(bytes(data["header"]))
+    except (KeyError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
+        raise ValueError(f"{file}: not a replay file of the fuzz") from None
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{file}: format {header.get('format')} (allowed: {FORMAT})")
+    return header
 
 
 def reproduce(world: World, file: str | Path) -> tuple[State, list[str]]:
@@ -177,14 +206,11 @@ def reproduce(world: World, file: str | Path) -> tuple[State, list[str]]:
     Raises:
         ValueError: the file belongs to another world or has another format.
     """
+    header = header_of(file)
+    if header["config_id"] != world.static.config_id:
+        raise ValueError(f"{file}: config_id {header['config_id']}; this world has {world.static.config_id}")
     with np.load(file, allow_pickle=False) as data:
-        header: dict[str, Any] = json.loads(bytes(data["header"]))
         taken = data["actions"], edits.Edit(*(data[name] for name in edits.Edit._fields))
-    if header.get("format") != FORMAT or header.get("config_id") != world.static.config_id:
-        wanted = f"format {FORMAT} and config_id {world.static.config_id}"
-        raise ValueError(
-            f"{file}: format {header.get('format')}, config_id {header.get('config_id')}; this world has {wanted}"
-        )
     key = town_key(jnp.uint32(header["seed"]), jnp.uint32(header["town"]))
 
     edited = lambda state, edit: edits.apply(world, state, edit)[0]

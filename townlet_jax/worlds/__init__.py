@@ -30,11 +30,13 @@ def read(name: str | Path, overrides: Sequence[str] = ()) -> Document:
 
 
 def _without_ties(config: Any) -> Any:
-    """The configuration as if it had no section `relationships`, if that has them OFF."""
+    """The configuration as if it had no sections `relationships` and `chat`, if the former has them OFF."""
     ties = getattr(config.systems, "relationships", None)
     if ties is None or ties.stage != "OFF":
         return config
-    return config.model_copy(update={"systems": config.systems.model_copy(update={"relationships": None})})
+    return config.model_copy(
+        update={"systems": config.systems.model_copy(update={"relationships": None, "chat": None})}
+    )
 
 
 def compile_document(document: Document, order: Sequence[System] = ORDER) -> World:

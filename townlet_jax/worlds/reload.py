@@ -15,14 +15,25 @@ from ..types import State, System, World
 from . import compile_document, read
 from .manifest import manifest_checksum
 
+REMEMBERED = (
+    "params.affordances.takes",
+    "params.affordances.stock",
+    "params.lifecycle.exits.",
+    "params.spoilage.",
+    "params.tuner.",
+    "params.relationships.",
+    "params.chat.",
+)
+
 
 class Report(NamedTuple):
     """What a reload changes.
 
     Attributes:
         reuses: whether compiled programs go on without a new trace: all shapes, all that is static and the map are the same.
-        fits: whether a running state goes on in the new world (after `adopt`): its shapes and the map are the same, and each
-            offer, by index, is still made at the same kind of facility.
+        fits: whether a running state goes on in the new world (after `adopt`): its shapes and the map are the same, each
+            offer, by index, is still made at the same kind of facility for the same goods, and no number of `REMEMBERED` has
+            changed, by which a state counts what is behind it.
         changed: the arrays with other values, as dotted paths.
         differs: what has another shape, type or static value, as `path: before -> after`.
         config_id: the id of the new configuration. If `reuses`, `world.static.config_id` stays that of the compiled program.
@@ -76,9 +87,10 @@ def reload(
     moved = any(path.startswith("map.") for path in changed)  # pictures are kept by the id of the configuration
     reuses = not differs and not moved
     same_places = not moved and world.static.names.offer_kinds == new.static.names.offer_kinds
+    kept = not any(path.startswith(REMEMBERED) for path in changed)
     report = Report(
         reuses=reuses,
-        fits=reuses or (same_places and _state_shapes(world) == _state_shapes(new)),
+        fits=kept and (reuses or (same_places and _state_shapes(world) == _state_shapes(new))),
         changed=tuple(changed),
         differs=tuple(differs),
         config_id=new.static.config_id,
