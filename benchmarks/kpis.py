@@ -9,13 +9,10 @@ last line is JSON.
 """
 
 import argparse
-import json
-import platform
 import time
 from pathlib import Path
 
-import jax
-import numpy as np
+from report import tell
 
 from townlet_jax import load, policies
 from townlet_jax.systems.exits import REASONS
@@ -88,14 +85,9 @@ def main() -> None:
         "towns": chosen.towns,
         "days": chosen.days,
         "variant": chosen.variant,
-        "machine": f"{platform.machine()} {jax.devices()[0].device_kind} x {jax.device_count()}",
-        "versions": {"python": platform.python_version(), "jax": jax.__version__, "numpy": np.__version__},
         "rows": rows,
     }
-    line = json.dumps(result)
-    if chosen.json:
-        chosen.json.write_text(line + "\n")
-    print(line)
+    tell(result, chosen.json)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ A decision is one choice of one agent; it lasts `ticks_per_decision` ticks. The 
 """
 
 import argparse
-import json
-import platform
 import time
 from pathlib import Path
 
 import jax
+from report import tell
 
 from townlet_jax.worlds import compile_document, read
 from train.config import load_config
@@ -49,13 +48,8 @@ def main() -> None:
         "agent_steps_per_second": round(train.steps_per_update * config.ticks_per_decision / median),
         "update_seconds_median": round(median, 4),
         "compile_seconds": round(compiled, 2),
-        "machine": f"{platform.machine()} {jax.devices()[0].device_kind} x {jax.device_count()}",
-        "versions": {"python": platform.python_version(), "jax": jax.__version__},
     }
-    line = json.dumps(result)
-    if chosen.json:
-        chosen.json.write_text(line + "\n")
-    print(line)
+    tell(result, chosen.json)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ without and with observations, every number of which is read. The last line is J
 """
 
 import argparse
-import json
-import platform
 import time
 from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from report import tell
 from throughput import program
 
 import townlet_jax
@@ -93,14 +92,9 @@ def main() -> None:
     result = {
         "variant": chosen.variant,
         "batch": chosen.batch,
-        "machine": f"{platform.machine()} {jax.devices()[0].device_kind} x {jax.device_count()}",
-        "versions": {"python": platform.python_version(), "jax": jax.__version__},
         "rows": rows,
     }
-    line = json.dumps(result)
-    if chosen.json:
-        chosen.json.write_text(line + "\n")
-    print(line)
+    tell(result, chosen.json)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ JSON.
 """
 
 import argparse
-import json
-import platform
 import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from report import tell
 
 from townlet_jax import engine
 from townlet_jax.env import timestep
@@ -90,16 +89,11 @@ def main() -> None:
     result = {
         "world": f"{chosen.world} {chosen.variant}",
         "towns": chosen.towns,
-        "machine": f"{platform.machine()} {jax.devices()[0].device_kind} x {jax.device_count()}",
-        "versions": {"python": platform.python_version(), "jax": jax.__version__},
         "rows": [row for row, *_ in rows],
         "speed_of_the_pool": round(rows[1][0]["ticks_per_second"] / rows[0][0]["ticks_per_second"], 3),
         "speed_per_cpu_second": round(rows[1][0]["ticks_per_cpu_second"] / rows[0][0]["ticks_per_cpu_second"], 3),
     }
-    line = json.dumps(result)
-    if chosen.json:
-        chosen.json.write_text(line + "\n")
-    print(line)
+    tell(result, chosen.json)
 
 
 if __name__ == "__main__":

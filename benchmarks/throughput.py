@@ -8,14 +8,13 @@ wall seconds, for a shared machine disturbs only the latter. The last line is JS
 """
 
 import argparse
-import json
-import platform
 import time
 from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from report import tell
 
 import townlet_jax
 from townlet_jax import engine
@@ -97,8 +96,6 @@ def main() -> None:
         "agents": world.static.num_agents,
         "bytes_per_town": size,
         "step_compile_seconds": round(time.perf_counter() - begun, 2),
-        "machine": f"{platform.machine()} {jax.devices()[0].device_kind} x {jax.device_count()}",
-        "versions": {"python": platform.python_version(), "jax": jax.__version__},
         "rows": [],
     }
     print(f"{result['world']}, {size} bytes a town, one step compiles in {result['step_compile_seconds']} s")
@@ -112,10 +109,7 @@ def main() -> None:
                 f"  {row['agent_steps_per_cpu_second']:14,d}  {row['compile_seconds']:9.2f}",
                 flush=True,
             )
-    line = json.dumps(result)
-    if chosen.json:
-        chosen.json.write_text(line + "\n")
-    print(line)
+    tell(result, chosen.json)
 
 
 if __name__ == "__main__":
