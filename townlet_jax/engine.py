@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .core import blocks
 from .systems import economy, rewards
 from .types import NOTHING, Agents, Array, Facilities, Intent, Key, State, World
 
@@ -123,8 +124,17 @@ def step(world: World, state: State, actions: Array, key: Key) -> State:
     bits = random_words(key, {system.name: system.draws(world) for system in systems})
     for system in systems:
         with jax.named_scope(system.name):
-            state = system.step(world, state, bits[system.name])
+            state = settled(state, system.step(world, state, bits[system.name]))
     return state
+
+
+def settled(before: State, after: State) -> State:
+    """What a system has written, computed once: the next ones read it without working it out again."""
+    old, (new, tree) = jax.tree.leaves(before), jax.tree.flatten(after)
+    wrote = [i for i, leaf in enumerate(new) if i >= len(old) or leaf is not old[i]]
+    for i, leaf in zip(wrote, blocks.once([new[i] for i in wrote]) if wrote else []):
+        new[i] = leaf
+    return jax.tree.unflatten(tree, new)
 
 
 def tick_key(key: Key, state: State) -> Key:

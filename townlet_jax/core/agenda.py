@@ -87,5 +87,6 @@ def dearest_pair(tie: jax.Array, eligible: jax.Array) -> jax.Array:
     index = jnp.arange(A, dtype=jnp.int32)
     may = eligible[:, None] & eligible[None, :] & (index[:, None] < index[None, :])
     both = jnp.where(may, tie.astype(jnp.int32) + tie.T.astype(jnp.int32), 0)
-    one, other = jnp.argmax(both) // A, jnp.argmax(both) % A
-    return ((index == one) | (index == other)) & (both.max() > 0)
+    most = (both * A * A + (A * A - 1 - index[:, None] * A - index[None, :])).max()  # the pair in the last digits
+    pair = A * A - 1 - most % (A * A)
+    return ((index == pair // A) | (index == pair % A)) & (most >= A * A)

@@ -3,13 +3,14 @@
 import jax
 import jax.numpy as jnp
 
+from .blocks import once
 from .masks import count
 
 
 def random_rank(bits: jax.Array) -> jax.Array:
     """A permutation 0..A-1 as i8[A] from random bits u32[A]; equal bits go to the lower index."""
     index = jnp.arange(bits.shape[0], dtype=jnp.uint32)
-    spread = (bits & jnp.uint32(0xFFFF_FF00)) | index  # distinct, so that the ranks are a permutation
+    spread = once((bits & jnp.uint32(0xFFFF_FF00)) | index)  # distinct, so that the ranks are a permutation
     return count(spread[None, :] < spread[:, None])
 
 
@@ -24,6 +25,7 @@ def first(group: jax.Array, claims: jax.Array, order: jax.Array) -> jax.Array:
     Returns:
         bool[A], True for one winner of every group that is claimed.
     """
+    group, claims, order = once((group, claims, order))
     rivals = (group[:, None] == group[None, :]) & claims[None, :] & (order[None, :] < order[:, None])
     return claims & ~rivals.any(-1)
 
@@ -39,5 +41,6 @@ def line_up(queue: jax.Array, waits: jax.Array, order: jax.Array) -> jax.Array:
     Returns:
         i8[A] place 0, 1, ... for those who wait, 0 for the others.
     """
+    queue, waits, order = once((queue, waits, order))
     ahead = (queue[:, None] == queue[None, :]) & waits[None, :] & (order[None, :] < order[:, None])
     return jnp.where(waits, count(ahead), jnp.int8(0))

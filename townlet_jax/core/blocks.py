@@ -23,9 +23,8 @@ def once(tree: Any) -> Any:
     """
 
     def loop(tree: Any) -> Any:
-        take = lambda kept, tree: tree
-        keep = lambda kept, tree: kept
-        body = lambda trip, kept: jax.lax.cond(trip == 0, take, keep, kept, tree)
-        return jax.lax.fori_loop(0, TRIPS, body, jax.tree.map(jnp.zeros_like, tree))
+        clear = lambda kept: jax.tree.map(jnp.zeros_like, kept)
+        keep = lambda kept: kept
+        return jax.lax.fori_loop(0, TRIPS, lambda trip, kept: jax.lax.cond(trip == TRIPS, clear, keep, kept), tree)
 
     return jax.lax.platform_dependent(tree, cpu=loop, default=lambda tree: tree)

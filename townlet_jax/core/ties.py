@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from . import fixed
+from .blocks import once
 
 NOBODY = 32767  # the same number as in `types`, which kernels do not know
 LEAST = -(1 << 30)  # below every score
@@ -15,7 +16,7 @@ LOWER = 4 * fixed.TIE  # what puts a weak newcomer below every older tie: trust 
 
 def apart(cell: jax.Array, width: int) -> tuple[jax.Array, jax.Array]:
     """Rows and columns between each two of some cells u16[A]: i16[A, A] each, not negative."""
-    row, col = (cell // jnp.uint16(width)).astype(jnp.int16), (cell % jnp.uint16(width)).astype(jnp.int16)
+    row, col = once(((cell // jnp.uint16(width)).astype(jnp.int16), (cell % jnp.uint16(width)).astype(jnp.int16)))
     return jnp.abs(row[:, None] - row[None, :]), jnp.abs(col[:, None] - col[None, :])
 
 
@@ -32,10 +33,11 @@ def strongest(score: jax.Array, able: jax.Array, number: int) -> jax.Array:
     """
     if number == 0:
         return jnp.zeros_like(able)
-    left = jnp.where(able, score, LEAST)
+    left = once(jnp.where(able, score, LEAST))
+    most = left.max(-1, keepdims=True)
     for _ in range(number - 1):
-        left = jnp.where(left == left.max(-1, keepdims=True), LEAST, left)
-    return able & (score >= left.max(-1, keepdims=True))
+        most = jnp.where(left < most, left, LEAST).max(-1, keepdims=True)
+    return able & (left >= most)
 
 
 def best(score: jax.Array, able: jax.Array, number: int) -> jax.Array:
@@ -50,10 +52,12 @@ def best(score: jax.Array, able: jax.Array, number: int) -> jax.Array:
         i16[A, number], NOBODY where nobody is left.
     """
     index, found = jnp.arange(score.shape[1], dtype=jnp.int32), []
-    left = jnp.where(able, score * 64 + (63 - index), LEAST)  # the index in the last six bits: one number to compare
+    left = once(
+        jnp.where(able, score * 64 + (63 - index), LEAST)
+    )  # the index in the last six bits: one number to compare
+    most = jnp.full(score.shape[0], -LEAST)
     for _ in range(number):
-        most = left.max(-1)
-        left = jnp.where(left == most[:, None], LEAST, left)
+        most = jnp.where(left < most[:, None], left, LEAST).max(-1)
         found.append(jnp.where(most == LEAST, NOBODY, 63 - (most & 63)).astype(jnp.int16))
     return jnp.stack(found, axis=-1) if found else jnp.zeros((score.shape[0], 0), jnp.int16)
 

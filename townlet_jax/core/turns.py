@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from . import auction, fixed
+from .blocks import once
 
 MAX_WAITED = 10_000  # ticks of waiting that count
 PER_PLACE = fixed.to_tie(0.05)  # what a place further behind costs in a handover, parts of TIE
@@ -58,6 +59,7 @@ def take_turns(queue, waits, holds, place, order) -> jax.Array:
     Returns:
         i8[A] place 0, 1, ... for those who wait, 0 for the others.
     """
+    queue, waits, holds = once((queue, waits, holds))
     taken = ((queue[:, None] == queue[None, :]) & holds[None, :]).any(-1)
     enters = auction.first(queue, waits & ~taken, order)
     return auction.line_up(queue, waits, jnp.where(holds | enters, jnp.int8(-1), place))

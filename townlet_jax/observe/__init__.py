@@ -21,7 +21,6 @@ def observe(world: World, state: State) -> Observation:
     Returns:
         features f32[A, D] (`schema` names them), layers u8[A, L, w, w] (L = 0 in `compact`), action_mask bool[A, num_actions].
     """
-    state = blocks.once(state)  # or each number of a mask would work its way back through the tick that led here
     can = blocks.once(available(world, state)) if world.static.has("affordances") else None
     return Observation(features(world, state, can), layers(world, state), action_mask(world, state, can))
 

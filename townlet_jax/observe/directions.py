@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from ..core import blocks
 from ..core.grid import UNREACHABLE
 from ..systems import affordances, employment
 from ..types import NOTHING, Array, Feature, State, World
@@ -9,9 +10,10 @@ from ..types import NOTHING, Array, Feature, State, World
 
 def towards(world: World, state: State, cell: Array) -> tuple[Array, Array]:
     """The unit vectors from agents to cells u16[A, X]: east and south, f32[A, X] each; 0 where one is there."""
-    width, here = jnp.uint16(world.static.width), state.agents.cell[:, None]
+    width, (cell, here) = jnp.uint16(world.static.width), blocks.once((cell, state.agents.cell[:, None]))
     east = (cell % width).astype(jnp.float32) - (here % width).astype(jnp.float32)
     south = (cell // width).astype(jnp.float32) - (here // width).astype(jnp.float32)
+    east, south = blocks.once((east, south))
     length = jnp.maximum(jnp.sqrt(east * east + south * south), 1.0)
     return east / length, south / length
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from ..core import fixed
+from ..core import blocks, fixed, ties
 from ..core.grid import ARRIVED, DIRECTIONS
 from ..systems import affordances, employment, exits, intents
 from ..types import NOTHING, Array, Feature, State, World
@@ -179,14 +179,10 @@ def crowd_fields(world: World) -> list[Feature]:
 def crowd_values(world: World, state: State) -> list[Array]:
     """Others around."""
     static, agents, slot = world.static, state.agents, state.slots["queues"]
-    row = (agents.cell // jnp.uint16(static.width)).astype(jnp.int16)
-    col = (agents.cell % jnp.uint16(static.width)).astype(jnp.int16)
-    gap = jnp.maximum(
-        jnp.abs(row[:, None] - row[None, :]), jnp.abs(col[:, None] - col[None, :])
-    )  # Chebyshev, i16[A, A]
+    gap = jnp.maximum(*ties.apart(agents.cell, static.width))  # Chebyshev, i16[A, A]
     others = (gap <= NEAR) & agents.alive[None, :] & ~jnp.eye(static.num_agents, dtype=bool)
     waits = slot.facility != NOTHING
-    holds = waits & (slot.place == 0)
+    gap, others, holds = blocks.once((gap, others, waits & (slot.place == 0)))
     nearest = jnp.where(others, gap, jnp.int16(NEAR)).min(-1)
     return [
         (state.slots["movement"].blocked > 0).astype(jnp.float32),

@@ -8,6 +8,8 @@ reads  intent, slots.queues, tick
 writes agents.needs, agents.wallet, agents.items, facilities.stock, slots.affordances, slots.economy
 """
 
+from functools import reduce
+
 import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
@@ -124,17 +126,19 @@ def may_begin(world: World, state: State, tick: Array, facility: Array, offer: A
     has_items = (agents.items[each] >= params.takes[offer]).all(-1)
     affords = agents.wallet[each] >= economy.price(world, state, tick)[offer]
     stocked = state.facilities.stock[facility] >= params.stock[offer]
-    can = is_open(world, tick)[offer] & stocked & has_items & affords & queues.admits(world, state, facility)
+    can = [is_open(world, tick)[offer], stocked, has_items, affords, queues.admits(world, state, facility)]
     service = is_in_service(world, state, tick)
     if service is not None:
-        can = can & service[facility]
-    return can & predicates.hold(world, state, tick, facility, offer) if "requires" in world.params else can
+        can.append(service[facility])
+    if "requires" in world.params:
+        can.append(predicates.hold(world, state, tick, facility, offer))
+    return reduce(jnp.logical_and, blocks.once(can))
 
 
 def routes(world: World, state: State) -> tuple[Array, Array]:
     """The facility that each agent would use for each offer, and the steps to it: i16[A, O] each."""
     row = home_row(world, state)
-    return world.map.route[row], world.map.route_distance[row]
+    return blocks.once((world.map.route[row], world.map.route_distance[row]))
 
 
 def available(world: World, state: State) -> Array:

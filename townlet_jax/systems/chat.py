@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
 
-from ..core import fixed
+from ..core import blocks, fixed
 from ..types import NOBODY, Array, Key, Section, State, System, World
 from . import encounters, relationships, temperament
 from .intents import TALK
@@ -122,6 +122,7 @@ def contested(tries: Array, partner: Array, priority: Array) -> Array:
         priority: i8[A] distinct; the least takes place.
     """
     index = jnp.arange(partner.shape[0], dtype=jnp.int16)
+    tries, partner, priority = blocks.once((tries, partner, priority))
     shares = (partner[:, None] == partner[None, :]) | (partner[:, None] == index) | (index[:, None] == partner[None, :])
     return tries & (shares & tries[None, :] & (priority[None, :] < priority[:, None])).any(-1)
 
@@ -135,8 +136,7 @@ def step(world: World, state: State, bits: Array) -> State:
     engaged = arranged | pairs(slot.partner, arranged).any(0)
     asks = may_talk(world, state) & (intent.verb == TALK) & ~busy & ~engaged
     person = jnp.clip(intent.arg, 0, world.static.num_agents - 1).astype(jnp.int16)
-    to = pairs(person, asks) & encounters.near(world, state)
-    shuns = relationships.avoids(world, state)
+    to, shuns = blocks.once((pairs(person, asks) & encounters.near(world, state), relationships.avoids(world, state)))
 
     avoided = (to & shuns).any(-1)
     tries = (to & ~shuns & ~busy[None, :] & ~engaged[None, :]).any(-1)
@@ -183,7 +183,9 @@ def rewards(world: World, state: State):
     """
     params, slot = world.params["chat"], state.slots["chat"]
     counts = relationships.reaches(world, "C1")
-    good = jnp.where(pairs(slot.partner, slot.outcome == SUCCESS), slot.quality.astype(jnp.int32)[:, None], 0)
+    good = blocks.once(
+        jnp.where(pairs(slot.partner, slot.outcome == SUCCESS), slot.quality.astype(jnp.int32)[:, None], 0)
+    )
     bonus = (((joy(world, state) >> 2) * (good + good.T)) >> 8).sum(-1, dtype=jnp.int32)
     pressed = (state.agents.needs < params.need_least).any(-1)
     heard = pairs(slot.partner, slot.outcome == FAILURE).any(0)

@@ -10,7 +10,7 @@ writes agents.wallet, slots.employment, slots.economy
 import jax.numpy as jnp
 from flax import struct
 
-from ..core import fixed, masks, shifts
+from ..core import blocks, fixed, masks, shifts
 from ..core.shifts import AWAIT, BECAME_LATE, IDLE, LATE, ON_TIME, POST, QUIET, on_duty
 from ..core.shifts import STATES as STATES
 from ..types import NOTHING, Array, Key, State, System, World
@@ -112,10 +112,10 @@ def is_present(slot: Slot) -> Array:
 def coworkers(world: World, state: State) -> Array:
     """Who could stand in for whom: bool[A, A], j of row i is another one of i's trade who is at work just now."""
     job, start, _ = roster(world, state)
-    employed = state.agents.alive & (start != NOTHING)
+    employed, present = state.agents.alive & (start != NOTHING), is_present(state.slots["employment"])
+    job, employed, present = blocks.once((job, employed, employed & present))
     others = ~jnp.eye(world.static.num_agents, dtype=bool)
-    same = (job[:, None] == job[None, :]) & employed[:, None] & employed[None, :] & others
-    return same & is_present(state.slots["employment"])[None, :]
+    return (job[:, None] == job[None, :]) & employed[:, None] & present[None, :] & others
 
 
 def step(world: World, state: State, bits: Array) -> State:
@@ -158,7 +158,8 @@ def step(world: World, state: State, bits: Array) -> State:
 
 def attendance(state: State) -> Array:
     """The mean share of the last shifts that each agent spent at its post: f32[A]."""
-    return fixed.to_float(state.slots["employment"].attended.astype(jnp.int32), fixed.SHARE).mean(-1)
+    attended = state.slots["employment"].attended
+    return fixed.to_float(attended.sum(-1, dtype=jnp.int32), fixed.SHARE) / attended.shape[-1]
 
 
 def rewards(world: World, state: State):

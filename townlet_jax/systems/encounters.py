@@ -10,7 +10,7 @@ reads  intent, agents, slots.affordances, slots.intents, slots.chat, slots.relat
 
 import jax.numpy as jnp
 
-from ..core import fixed, ties
+from ..core import blocks, fixed, ties
 from ..core.grid import ARRIVED, UNREACHABLE
 from ..types import NOBODY, Array, State, World
 from .relationships import affinity, avoids
@@ -53,7 +53,7 @@ def sought(world: World, state: State) -> Array:
     static, cell = world.static, state.agents.cell
     rows, cols = ties.apart(cell, static.width)
     home = static.num_facilities * static.num_places + static.num_posts + world.map.agent_home.astype(jnp.int32)
-    in_town = world.map.distance[cell, home] < UNREACHABLE
+    in_town = blocks.once(world.map.distance[cell, home] < UNREACHABLE)
     able = welcome(world, state) & in_town[:, None] & in_town[None, :]
     score = affinity(world, state) - (rows + cols).astype(jnp.int32) * EFFORT
     return ties.best(score, able, 1)[:, 0]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
 
-from ..core import fixed, masks, turns
+from ..core import blocks, fixed, masks, turns
 from ..types import NOBODY, NOTHING, Array, Section, State, World
 from . import personality, relationships
 
@@ -117,7 +117,7 @@ def review(world: World, state: State, wants: Array, stays: Array, dawdles: Arra
     had = (slot.place == 0) & (slot.facility != NOTHING)
     late = dawdles | (stays & had & (slot.fair.held >= limit(world)))
     left = jnp.maximum(slot.fair.cooldown - jnp.int16(1), jnp.int16(0))
-    comes = wants & (at(left, facility) == 0)
+    comes, facility = blocks.once((wants & (at(left, facility) == 0), facility))
     rivals = (slot.facility[:, None] == facility[None, :]) & comes[None, :] & others
     bars = rivals.any(-1) & ((late & (doing.remaining == 0)) | (had & doing.completed))
     there = slot.facility[:, None] == jnp.arange(world.static.num_facilities, dtype=jnp.int16)
@@ -148,7 +148,7 @@ def settle(world: World, state: State, wants: Array, stays: Array, dawdles: Arra
     serves = done[:, None] & past.rivals & (stays & (slot.place > 0))[None, :]
 
     arrival = turns.arrive(facility, waits, stays, tail, slot.place, personality.arrival_order(world, state))
-    order = turns.age_order(arrival, waited, world.params["queues"].fairness.age_weight)
+    order = blocks.once(turns.age_order(arrival, waited, world.params["queues"].fairness.age_weight))
     favoured = favourites(world, state, serves) & ~overtakes(world, facility, waits & ~keeps, order, waited)
     place = turns.take_turns(facility, waits, keeps, arrival, jnp.where(favoured, jnp.iinfo(jnp.int32).min, order))
 
@@ -187,7 +187,7 @@ def overtakes(world: World, facility: Array, queues: Array, order: Array, waited
         waited: i16[A] ticks.
     """
     before = (facility[:, None] == facility[None, :]) & (order[None, :] < order[:, None])
-    return (before & (queues & (waited >= limit(world)))[None, :]).any(-1)
+    return (before & blocks.once(queues & (waited >= limit(world)))[None, :]).any(-1)
 
 
 def quarrel(world: World, past: Past, behind: Array, keeps: Array, takes: Array, queues: Array, place: Array):

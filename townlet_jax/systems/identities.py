@@ -92,7 +92,7 @@ def step(world: World, state: State, bits: Array) -> State:
     takes = (slot.turn == (slot.allocated + before)[:, None]) & comes[:, None]  # [A, S] one a row
     identity = jnp.where(takes, params.line, 0).sum(-1, dtype=jnp.int32).astype(jnp.int16)
     used = slot.turn >= params.line.shape[0]  # the first line has the turns 0 to S - 1
-    forced = takes & used & (state.tick - slot.released < params.cooldown)
+    forced = (takes & used & (state.tick - slot.released < params.cooldown)).any(-1)
     slot = slot.replace(
         identity=jnp.where(comes, identity, slot.identity),
         seen=jnp.where(comes, agents.generation, slot.seen),

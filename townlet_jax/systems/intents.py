@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
 
-from ..core import auction, fixed
+from ..core import auction, blocks, fixed
 from ..core.grid import ARRIVED
 from ..types import NOBODY, NOTHING, Array, Intent, Key, Section, State, System, World
 from . import employment, encounters, meetings
@@ -88,7 +88,7 @@ def may_choose(world: World, state: State) -> Array:
         rests = rests & ~called(world, state)[1]
     if slot.possessed is not None:
         rests = rests & ~slot.possessed
-    loose = finished(world, state) | (slot.commit == 0)
+    rests, loose = blocks.once((rests, finished(world, state) | (slot.commit == 0)))
     presses = state.agents.needs < world.params["intents"].override
     return (rests[:, None] & (loose[:, None] | presses)).any(
         -1
@@ -130,7 +130,7 @@ def choose(world: World, state: State) -> tuple[Array, Slot]:
     """The accepted actions i32[A], `wait` where none was, and what is chosen after them."""
     layout, slot = world.static.actions, state.slots["intents"]
     doing = state.slots["affordances"]
-    action = decided(world, state)
+    action = blocks.once(decided(world, state))
     chooses = action != WAIT_ACTION
     offer = jnp.clip(jnp.where(action >= layout.options, action - layout.options, action - layout.use), 0, None)
     at_facility = (action >= layout.use) & (offer < len(world.static.names.offers))
@@ -189,7 +189,7 @@ def walk_target(world: World, state: State, slot: Slot) -> tuple[Array, Array]:
 def step(world: World, state: State, bits: Array) -> State:
     """Choose, then say what to do about it in this tick."""
     static, layout = world.static, world.static.actions
-    action, slot = choose(world, state)
+    action, slot = blocks.once(choose(world, state))
     busy = state.slots["affordances"].remaining > 0
     target, has_target = walk_target(world, state, slot)
     hop = world.map.next_hop[state.agents.cell, target]

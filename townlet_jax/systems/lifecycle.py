@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
 
-from ..core import auction, fixed, masks
+from ..core import auction, blocks, fixed, masks
 from ..types import Array, Key, Section, State, System, World
 from . import economy, exits, perturbations
 from .exits import REASONS, REMOVED
@@ -139,6 +139,7 @@ def leave(world: World, state: State, bits: Array) -> tuple[State, Array]:
     event = perturbations.suppresses(world, state) if world.static.has("perturbations") else None
     reason, clocks = sentence(world, state, event)
     reason = jnp.where(removed & state.agents.alive, jnp.int8(REMOVED), reason)
+    reason = blocks.once(reason)
     slot, agents, gone = state.slots["lifecycle"], state.agents, reason != 0
     least, most = params.arrive_after[0], params.arrive_after[1]
     wait = (least + ((bits >> 16) % (most - least + 1).astype(jnp.uint32)).astype(jnp.int32)).astype(jnp.int8)
@@ -168,7 +169,7 @@ def arrive(world: World, state: State, gone: Array, bits: Array) -> State:
     entry = entries[index % entries.shape[0]]
     free = ~((entry[:, None] == agents.cell[None, :]) & agents.alive[None, :]).any(-1)
     waits = ~agents.alive & ~gone & (slot.arrives == 0) & free
-    comes = auction.first(entry, waits, index)
+    comes = blocks.once(auction.first(entry, waits, index))
     money = params.wallet if params.rents is None else fixed.scale(world.params["economy"].rent, params.rents)
     agents = agents.replace(
         alive=agents.alive | comes,

@@ -7,7 +7,7 @@ The spot is the one nearest to the first of them. A part of `perturbations`; `in
 import jax.numpy as jnp
 from flax import struct
 
-from ..core import agenda, fixed, masks
+from ..core import agenda, blocks, fixed, masks
 from ..core.grid import UNREACHABLE
 from ..types import NOTHING, Array, Feature, State, World
 
@@ -54,7 +54,7 @@ def stands(world: World, state: State) -> Array:
     The nearest goes to the very spot and the others stop one behind the other; who is blocked within `NEAR` steps stops there.
     """
     target, called = meeting(world, state)
-    steps = world.map.distance[state.agents.cell, target]
+    steps, target, called = blocks.once((world.map.distance[state.agents.cell, target], target, called))
     index = jnp.arange(world.static.num_agents, dtype=jnp.int16)
     nearer = (steps[None, :] < steps[:, None]) | (
         (steps[None, :] == steps[:, None]) & (index[None, :] < index[:, None])

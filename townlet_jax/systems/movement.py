@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
 
-from ..core import auction, fixed
+from ..core import auction, blocks, fixed
 from ..core.grid import GROUNDS
 from ..types import Array, Feature, Key, Section, State, System, World
 from . import personality, weather
@@ -107,8 +107,8 @@ def step(world: World, state: State, bits: Array) -> State:
     there = jnp.where(moves, world.map.neighbour[here, jnp.clip(intent.arg, 0, 3)], here)
     tries = moves & (there != here)
 
-    held = meets(here, there, alive)
-    alone = ~meets(here, here, alive).any(-1)
+    there, tries = blocks.once((there, tries))
+    held, alone = blocks.once((meets(here, there, alive), ~meets(here, here, alive).any(-1)))
     passes = held & held.T & tries[None, :] & tries[:, None] & alone[None, :] & alone[:, None]
     stands = held & ~passes
     stopped = stands.any(-1)

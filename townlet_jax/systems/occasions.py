@@ -1,13 +1,13 @@
 """Occasions: what happened between people in this tick, read from the mechanics that a world runs. Functions only.
 
-Each occasion is an i32[A, A], symmetric, in parts of `fixed.SHARE`: how much of the event took place between the two.
+Each occasion is an i16[A, A] in parts of `fixed.SHARE`: how much of the event took place between the two, as either tells it.
 
 reads  intent, agents, slots.chat, slots.queues, slots.affordances, slots.employment
 """
 
 import jax.numpy as jnp
 
-from ..core import fixed, ties
+from ..core import blocks, fixed, ties
 from ..core.shifts import BECAME_ABSENT, BECAME_LATE
 from ..types import NOTHING, Array, State, World
 from . import employment
@@ -26,21 +26,16 @@ def pairs(partner: Array, has: Array) -> Array:
     return has[:, None] & (partner[:, None] == index) & (index[:, None] != index)
 
 
-def both(amount: Array) -> Array:
-    """The larger of the two directions of i32[A, A]."""
-    return jnp.maximum(amount, amount.T)
-
-
 def whole(met: Array) -> Array:
-    """bool[A, A] in parts of SHARE, for both."""
-    return jnp.where(met | met.T, jnp.int32(fixed.SHARE), 0)
+    """bool[A, A] in parts of SHARE."""
+    return jnp.where(met, jnp.int16(fixed.SHARE), jnp.int16(0))
 
 
 def chats(state: State) -> dict[str, Array]:
     """Talks that went well, by their quality, and talks that went wrong."""
     slot = state.slots["chat"]
-    quality = jnp.where(pairs(slot.partner, slot.outcome == SUCCESS), slot.quality.astype(jnp.int32)[:, None], 0)
-    return {"chat_success": both(quality), "chat_failure": whole(pairs(slot.partner, slot.outcome == FAILURE))}
+    quality = jnp.where(pairs(slot.partner, slot.outcome == SUCCESS), slot.quality[:, None], jnp.int16(0))
+    return {"chat_success": quality, "chat_failure": whole(pairs(slot.partner, slot.outcome == FAILURE))}
 
 
 def queues(world: World, state: State, blocked: Array) -> dict[str, Array]:
@@ -50,8 +45,7 @@ def queues(world: World, state: State, blocked: Array) -> dict[str, Array]:
         here = (slot.facility[:, None] == slot.facility[None, :]) & (slot.place[None, :] == 0)
         found = {"blocked": whole(here & blocked[:, None])}
     else:
-        quarrel = jnp.where(pairs(slot.conflict, alive), slot.intensity.astype(jnp.int32)[:, None], 0)
-        found = {"conflict": both(quarrel)}
+        found = {"conflict": jnp.where(pairs(slot.conflict, alive), slot.intensity[:, None], jnp.int16(0))}
     if slot.handover is not None:
         found["handover"] = whole(pairs(slot.handover, alive))
     return found
@@ -61,7 +55,7 @@ def meals(world: World, state: State) -> dict[str, Array]:
     """Who ends a meal while another eats, or ends one too, within `TABLE` cells."""
     slot, meal = state.slots["affordances"], world.params["relationships"].meal
     ends = slot.completed & meal[slot.offer]
-    eats = ends | ((slot.remaining > 0) & meal[slot.offer])
+    ends, eats = blocks.once((ends, ends | ((slot.remaining > 0) & meal[slot.offer])))
     rows, cols = ties.apart(state.agents.cell, world.static.width)
     others = ~jnp.eye(world.static.num_agents, dtype=bool)
     return {"shared_meal": whole(ends[:, None] & eats[None, :] & (jnp.maximum(rows, cols) <= TABLE) & others)}
@@ -77,7 +71,8 @@ def work(world: World, state: State) -> dict[str, Array]:
 
 
 def occasions(world: World, state: State, blocked: Array) -> dict[str, Array]:
-    """All that the mechanics of the world report: event -> i32[A, A] parts of SHARE, zero where somebody is not alive.
+    """All that the mechanics of the world report: event -> i16[A, A] parts of SHARE, symmetric (the larger of what
+    the two tell), zero where somebody is not alive.
 
     Args:
         world: the world.
@@ -94,7 +89,8 @@ def occasions(world: World, state: State, blocked: Array) -> dict[str, Array]:
     if has("employment"):
         found |= work(world, state)
     living = alive[:, None] & alive[None, :] & ~jnp.eye(alive.shape[0], dtype=bool)
-    return {event: jnp.where(living, amount, 0) for event, amount in found.items()}
+    living, found = blocks.once((living, found))
+    return {event: jnp.where(living, jnp.maximum(amount, amount.T), jnp.int16(0)) for event, amount in found.items()}
 
 
 def waiting(world: World, state: State, behind: Array) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
 
-from ..core import turns
+from ..core import blocks, turns
 from ..types import NOBODY, NOTHING, Array, Feature, Key, Section, State, System, World
 from . import fairness, personality
 from .intents import home_row
@@ -140,7 +140,7 @@ def features(world: World, state: State) -> list[Array]:
     """Where one is refused."""
     if world.params["queues"].fairness is None:
         return []
-    ticks = fairness.cooldown(state, world.map.route[home_row(world, state)])
+    ticks = blocks.once(fairness.cooldown(state, world.map.route[home_row(world, state)]))
     return [jnp.minimum(ticks.astype(jnp.float32) * jnp.float32(1.0 / 60.0), 1.0)]
 
 

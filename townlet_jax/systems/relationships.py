@@ -106,7 +106,7 @@ def faded(world: World, state: State) -> list[Array]:
 def changed(world: World, state: State, parts: list[Array], found: dict[str, Array]) -> tuple[Array, ...]:
     """Trust, familiarity and rivalry i16[A, A] after the occasions of this tick, as their owners feel them."""
     table = world.params["relationships"].change
-    found = blocks.once({event: amount.astype(jnp.int16) for event, amount in found.items()})
+    found = blocks.once(found)
     after = []
     for i, name in enumerate(PARTS):
         change = jnp.zeros(parts[i].shape, jnp.int32)
@@ -131,7 +131,7 @@ def step(world: World, state: State, bits: Array) -> State:
     parts = changed(world, state, parts, occasions(world, state, blocked))
     kept, weak = ties.keep(parts, old, state.intent.priority, params.max_friends, params.max_rivals, params.admit)
     lost = ties.exists(*parts) & ~kept & ~weak
-    ended = [lost, before & living & ~old, before & ~living]  # in the order of REASONS
+    ended = blocks.once([lost, before & living & ~old, before & ~living])  # in the order of REASONS
     number = lambda mask: mask.sum(dtype=jnp.int16)
     turned, wanted = turns_away(world, state, avoids(world, state), slot.wanted)
     avoided = turned & alive & (slot.pause == 0)

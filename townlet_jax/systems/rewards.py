@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
 
-from ..core import fixed
+from ..core import blocks, fixed
 from ..types import Array, Key, Section, State, System, World
 from . import lifecycle, needs, personality
 
@@ -120,7 +120,7 @@ def terms(world: World, state: State) -> dict[str, Array]:
     """The weighted reward of each term that has a weight: i32[A] millionths by name."""
     weights = {**world.params["rewards"].weights, **world.params["rewards"].outside}
     raw = {term: value for system in world.static.systems for term, value in system.rewards(world, state).items()}
-    raw = personality.liked(world, state, raw)
+    raw = blocks.once(personality.liked(world, state, raw))
     return {term: fixed.weigh(raw[term], weight) for term, weight in sorted(weights.items()) if term in raw}
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
 
+from ..core import blocks
 from ..types import Array, Feature, Key, Section, State, System, World
 
 MOST_DAYS = 14  # of a shelf life
@@ -66,7 +67,7 @@ def restock(units: Array, items: Array) -> Array:
     """
     ages = jnp.arange(units.shape[-1], dtype=jnp.int8)
     older = jnp.where(ages[None, :] > ages[:, None], units[..., None, :], jnp.int8(0)).sum(-1, dtype=jnp.int8)
-    more = (items - units.sum(-1, dtype=jnp.int8))[..., None]
+    more = blocks.once(items - units.sum(-1, dtype=jnp.int8))[..., None]
     missing, fresh = jnp.maximum(-more, jnp.int8(0)), jnp.maximum(more, jnp.int8(0))
     taken = jnp.clip(missing - older, jnp.int8(0), units)
     return units - taken + jnp.where(ages == 0, fresh, jnp.int8(0))
@@ -82,7 +83,7 @@ def step(world: World, state: State, bits: Array) -> State:
     """Take stock of what is carried; once a day, throw away."""
     params, agents = world.params["spoilage"], state.agents
     tracked = jnp.where(params.keeps | ~agents.alive[:, None], jnp.int8(0), agents.items)
-    units = restock(state.slots["spoilage"].units, tracked)
+    units = blocks.once(restock(state.slots["spoilage"].units, blocks.once(tracked)))
     due = state.tick % world.static.ticks_per_day == params.at
     bad = jnp.where(params.spoils & due, units, jnp.int8(0))
     kept = units - bad

@@ -7,9 +7,10 @@ lowered rivalry as well, so that the forgiving bore grudges for longer; its desi
 reads  slots.personality
 """
 
+import jax
 import jax.numpy as jnp
 
-from ..core import fixed, ties
+from ..core import blocks, fixed, ties
 from ..types import Array, State, World
 from . import personality
 
@@ -67,7 +68,7 @@ def avoid_from(world: World, state: State, threshold: Array) -> Array:
     if not world.static.has("personality"):
         return threshold
     tolerance = jnp.maximum(personality.bias(world, state, "conflict_tolerance"), 1)[:, None]
-    return jnp.minimum(threshold * fixed.SHARE // tolerance, fixed.TIE)
+    return blocks.once(jnp.minimum(jax.lax.div(threshold * fixed.SHARE, tolerance), fixed.TIE))
 
 
 def pause(world: World, state: State, ticks: Array) -> Array:
@@ -75,4 +76,4 @@ def pause(world: World, state: State, ticks: Array) -> Array:
     if not world.static.has("personality"):
         return ticks
     liking = jnp.maximum(personality.bias(world, state, "chat_preference"), 1)
-    return jnp.clip(ticks.astype(jnp.int32) * fixed.SHARE // liking, 1, 32000).astype(jnp.int16)
+    return jnp.clip(jax.lax.div(ticks.astype(jnp.int32) * fixed.SHARE, liking), 1, 32000).astype(jnp.int16)
