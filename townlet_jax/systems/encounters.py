@@ -68,23 +68,43 @@ def over(world: World, state: State) -> Array:
     return (state.slots["intents"].option == world.static.actions.company) & (talked | ~still)
 
 
-def approach(world: World, state: State, partner: Array) -> Array:
-    """The direction i8[A] in which each walks up to a partner i16[A]; ARRIVED if there is none, or no way that leads closer."""
+def landmark(world: World, state: State, partner: Array) -> Array:
+    """The target of the map that is nearest to each partner i16[A]: i32[A]; any target where there is no partner."""
+    assert world.map.landmark is not None  # since the world has chats
+    here = state.agents.cell
+    return world.map.landmark[here[jnp.minimum(partner, here.shape[0] - 1)]].astype(jnp.int32)
+
+
+def closing(world: World, state: State, partner: Array, target: Array, hop: Array) -> Array:
+    """The direction i8[A] in which each walks up to a partner i16[A]; ARRIVED beside it.
+
+    Args:
+        world: the world.
+        state: one town.
+        partner: whom each looks for; for who looks for nobody the answer means nothing.
+        target: the partner's `landmark`, i32[A].
+        hop: the way there by the tables i8[A], which is right from afar.
+    """
     town, here = world.map, state.agents.cell
-    assert town.landmark is not None  # since the world has chats
-    someone = partner != NOBODY
     there = here[jnp.minimum(partner, here.shape[0] - 1)]
-    target = town.landmark[there]
-    hop, behind = town.next_hop[here, target], town.distance[here, target] - town.distance[there, target]
+    behind = town.distance[here, target] - town.distance[there, target]
     around = jnp.concatenate([here[:, None], town.neighbour[here]], axis=1)  # stay, then the four steps
     width = jnp.uint16(world.static.width)
     row, col = (around // width).astype(jnp.int32), (around % width).astype(jnp.int32)
     down = jnp.abs(row - (there // width).astype(jnp.int32)[:, None])
     across = jnp.abs(col - (there % width).astype(jnp.int32)[:, None])
-    gap = (down + across) * 256 + jnp.maximum(down, across)  # the longer side of the way first
-    best = jnp.argmin(gap, axis=1)
+    longer = jnp.maximum(down, across)
+    best = jnp.argmin((down + across) * 256 + longer, axis=1)  # the longer side of the way first
     crow = (best > 0) & (behind <= SHADOW)
-    return jnp.where(someone, jnp.where(crow, (best - 1).astype(jnp.int8), hop), jnp.int8(ARRIVED))
+    way = jnp.where(crow, (best - 1).astype(jnp.int8), hop)
+    return jnp.where(longer[:, 0] <= 1, jnp.int8(ARRIVED), way)
+
+
+def approach(world: World, state: State, partner: Array) -> Array:
+    """The direction i8[A] in which each walks up to a partner i16[A]; ARRIVED if there is none, or one is beside it."""
+    target = landmark(world, state, partner)
+    hop = world.map.next_hop[state.agents.cell, target]
+    return jnp.where(partner != NOBODY, closing(world, state, partner, target, hop), jnp.int8(ARRIVED))
 
 
 def addressed(world: World, state: State, action: Array, partner: Array) -> Array:
