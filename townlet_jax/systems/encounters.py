@@ -17,6 +17,7 @@ from .relationships import affinity, avoids
 
 NEAREST = 4  # people whom the primitives talk_0 to talk_3 name
 SHADOW = 2  # steps by which one may be farther from the target than who is looked for
+NORTH, EAST, SOUTH, WEST = range(4)  # as in `core.grid.DIRECTIONS`
 EFFORT = fixed.to_tie(0.02)  # affinity that a step of the way is worth
 
 
@@ -85,19 +86,21 @@ def closing(world: World, state: State, partner: Array, target: Array, hop: Arra
         target: the partner's `landmark`, i32[A].
         hop: the way there by the tables i8[A], which is right from afar.
     """
-    town, here = world.map, state.agents.cell
+    town, here, width = world.map, state.agents.cell, jnp.uint16(world.static.width)
     there = here[jnp.minimum(partner, here.shape[0] - 1)]
     behind = town.distance[here, target] - town.distance[there, target]
-    around = jnp.concatenate([here[:, None], town.neighbour[here]], axis=1)  # stay, then the four steps
-    width = jnp.uint16(world.static.width)
-    row, col = (around // width).astype(jnp.int32), (around % width).astype(jnp.int32)
-    down = jnp.abs(row - (there // width).astype(jnp.int32)[:, None])
-    across = jnp.abs(col - (there % width).astype(jnp.int32)[:, None])
-    longer = jnp.maximum(down, across)
-    best = jnp.argmin((down + across) * 256 + longer, axis=1)  # the longer side of the way first
-    crow = (best > 0) & (behind <= SHADOW)
-    way = jnp.where(crow, (best - 1).astype(jnp.int8), hop)
-    return jnp.where(longer[:, 0] <= 1, jnp.int8(ARRIVED), way)
+    down = (there // width).astype(jnp.int16) - (here // width).astype(jnp.int16)
+    across = (there % width).astype(jnp.int16) - (here % width).astype(jnp.int16)
+    upright, sideways = jnp.abs(down), jnp.abs(across)
+    free = town.neighbour[here] != here[:, None]
+    may_rise = (down != 0) & jnp.where(down < 0, free[:, NORTH], free[:, SOUTH])
+    may_turn = (across != 0) & jnp.where(across > 0, free[:, EAST], free[:, WEST])
+    rise = jnp.where(down < 0, jnp.int8(NORTH), jnp.int8(SOUTH))
+    turn = jnp.where(across > 0, jnp.int8(EAST), jnp.int8(WEST))
+    first = (upright > sideways) | ((upright == sideways) & (rise < turn))  # the longer side of the way
+    crow = jnp.where(may_rise & (first | ~may_turn), rise, turn)
+    way = jnp.where((may_rise | may_turn) & (behind <= SHADOW), crow, hop)
+    return jnp.where(jnp.maximum(upright, sideways) <= 1, jnp.int8(ARRIVED), way)
 
 
 def approach(world: World, state: State, partner: Array) -> Array:
