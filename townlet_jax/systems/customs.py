@@ -35,8 +35,8 @@ class Config(Section):
 
     stage: Literal["OFF", "A", "B", "C1", "C2", "C3"] = Field(
         "C1",
-        description="OFF as without this section and `chat`, A ties, B and chat, C1 and rewards for chats,"
-        " C2 and for avoiding rivals, C3 and for good ties",
+        description="OFF as without this section and `chat`, A ties and as without `chat`, B and chat, C1 and rewards for"
+        " chats, C2 and for avoiding rivals, C3 and for good ties",
     )
     events: Events = Field(Events(), description="what each event changes")
     meals: tuple[str, ...] = Field((), max_length=24, description="offers that are meals when others eat beside")

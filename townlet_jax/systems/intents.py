@@ -224,6 +224,27 @@ def socialise(world: World, state: State, action: Array, slot: Slot, verb: Array
     return verb, jnp.where(speaks, whom.astype(jnp.int8), jnp.where(follows, hop, arg))
 
 
+def heading(world: World, state: State) -> Array:
+    """The direction i8[A] of the next step of each on its way, ARRIVED if there is none.
+
+    That is the way to what its option is about, to whom it looks for, or to the meeting to which it is called. A view: it looks
+    the way up once, for the one of the three that counts.
+    """
+    slot, cell = state.slots["intents"], state.agents.cell
+    target, has = walk_target(world, state, slot)
+    partner, follows = slot.partner, jnp.zeros_like(has)
+    if partner is not None:
+        follows = (partner != NOBODY) & ~encounters.over(world, state)
+        target, has = jnp.where(follows, encounters.landmark(world, state, partner), target), has | follows
+    if meetings.held(world):
+        spot, goes = called(world, state)
+        target, has, follows = jnp.where(goes, spot, target), has | goes, follows & ~goes
+    hop = jnp.where(has, world.map.next_hop[cell, target], jnp.int8(ARRIVED))
+    if partner is None:
+        return hop
+    return jnp.where(follows, encounters.closing(world, state, partner, target, hop), hop)
+
+
 def metrics(world: World, state: State):
     """Share of the living who are idle: no option and nothing running."""
     idle = (state.slots["intents"].option == world.static.actions.num_options) & state.agents.alive
