@@ -351,6 +351,18 @@ def test_names_of_places_lie_inside_the_picture(name, scale):
         assert 0 <= top < bottom <= world.static.height * scale - 1
 
 
+def test_a_name_that_is_too_long_for_the_map_is_cut(street):
+    """Twelve cells of 20 pixels are 240 pixels across."""
+    named = lambda name: (
+        street(STREET.replace(".2..", ".2P."), **{"map.legend.P": {"ground": "floor", "place": name}}).world
+    )
+    words, left, _, right, _ = next(
+        label for label in signposts(plan(named("M" * 20)), SCALE).values() if label.words[0] == "M"
+    )
+    assert words.endswith("…") and 0 <= left < right < 240
+    assert "Hall" in [label.words for label in signposts(plan(named("Hall")), SCALE).values()]
+
+
 def test_a_label_at_the_upper_border_is_whole():
     """The white edge of the label of Home 1 runs along the first row of pixels of the picture."""
     world = townlet_jax.load("queue_conflict")

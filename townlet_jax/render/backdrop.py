@@ -223,7 +223,7 @@ def signposts(plan: Plan, unit: int) -> dict[int, Label]:
         spans = np.nonzero((plan.place_of == place).any(1))[0]
         away = -0.2 if row < spans.min() else 0.2 if row > spans.max() else 0.0
         left, top = column * unit + (widths[place] * unit - long[place]) / 2, (row + away - 0.06) * unit
-        left, top = max(min(left, across - 1 - long[place]), 0), max(min(top, down - 1 - high), 0)
+        top = max(min(top, down - 1 - high), 0)
         found[place] = Label(words[place], left, top, left + long[place], top + high)
     return found
 
