@@ -23,7 +23,7 @@ EVERYTHING = {
     "systems.movement.cost": {"grass": 2, "park": 2},
     "systems.intents.possession": True,
     "systems.timeline": {"entries": [{"at": 300, "do": "give", "agent": 0, "coins": 1.0}]},
-    "systems.queues.fairness": {},
+    "systems.queues.fairness": {"rage": {}},
     "systems.affordances.offers.0.requires": "need.energy < 0.9",
     "systems.spoilage": {"shelf_life": {"raw_food": 3, "meal": 1}},
     "systems.timesheets": {"days": 5},

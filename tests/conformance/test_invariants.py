@@ -92,6 +92,12 @@ def fair(state, **fields):
     return part(state, "queues", "fair", **fields)
 
 
+def rage(state, **fields):
+    old = state.slots["queues"].fair
+    new = {key: getattr(old.rage, key).at[0].set(value) for key, value in fields.items()}
+    return whole(state, "queues", fair=old.replace(rage=old.rage.replace(**new)))
+
+
 def called(state, **fields):
     return part(state, "perturbations", "people", **fields)
 
@@ -194,6 +200,10 @@ FAULTS = {
     "queue counters not negative": lambda w, s: fair(s, counts=-1),
     "quarrels have a partner": lambda w, s: slot(s, "queues", intensity=102),
     "the dead neither wait nor quarrel": lambda w, s: slot(dead(s), "queues", handover=1),
+    "who storms off stands in no queue": lambda w, s: rage(slot(s, "queues", facility=0), storms=True),
+    "times overtaken in bounds": lambda w, s: rage(s, overtaken=61),
+    "overtaken by somebody": lambda w, s: rage(s, overtaken=1),
+    "the dead are calm": lambda w, s: rage(dead(s), storms=True),
     "remaining ticks in bounds": lambda w, s: slot(s, "affordances", remaining=-1),
     "only the holder uses": lambda w, s: slot(s, "affordances", remaining=3),
     "users stand at it": lambda w, s: uses(s),

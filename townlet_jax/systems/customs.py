@@ -7,7 +7,7 @@ from flax import struct
 from pydantic import Field
 
 from ..core import fixed
-from ..types import Array, Section
+from ..types import Array, Section, World
 from .occasions import EVENTS, MOST_TICKS
 
 PARTS = ("trust", "familiarity", "rivalry")
@@ -94,6 +94,13 @@ def build(config, names) -> Params:
         max_friends=config.max_friends,
         max_rivals=config.max_rivals,
     )
+
+
+def meaning(world: World, event: str) -> Array:
+    """What an event changes: i32[3], trust, familiarity and rivalry in parts of fixed.TIE, of whichever section says so."""
+    if event == "overtaken":
+        return world.params["queues"].fairness.rage.change
+    return world.params["relationships"].change[EVENTS.index(event)]
 
 
 def check(config) -> list[tuple[str, str]]:
