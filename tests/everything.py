@@ -26,6 +26,7 @@ EVERYTHING = {
     "systems.queues.fairness": {"rage": {}},
     "systems.affordances.offers.0.requires": "need.energy < 0.9",
     "systems.spoilage": {"shelf_life": {"raw_food": 3, "meal": 1}},
+    "systems.reputation": {},
     "systems.timesheets": {"days": 5},
     "systems.hiring": {"chance": 0.8, "quit_after": 4},
     "systems.reviews": {"review_ticks": 600},

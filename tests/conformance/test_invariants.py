@@ -209,6 +209,7 @@ FAULTS = {
     "users stand at it": lambda w, s: uses(s),
     "the facility makes the offer": lambda w, s: uses(s, offer=4),
     "nothing runs for the dead": lambda w, s: slot(dead(s), "affordances", finished=True),
+    "reputations in bounds": lambda w, s: entry(s, "reputation", score=fixed.NEED + 1),
     "ages not negative": lambda w, s: slot(s, "spoilage", units=-1),
     "nothing older than its shelf life": lambda w, s: slot(s, "spoilage", units=1),
     "ages of what one can carry": lambda w, s: slot(s, "spoilage", units=60),
