@@ -33,6 +33,7 @@ EVERYTHING = {
     "systems.tuner": {"staples": ["buy_food"], "wages": True},
     "systems.relationships": {"stage": "C3", "meals": ["eat_meal", "eat_out"]},
     "systems.chat": {},
+    "systems.arguments": {},
     "systems.nights": {"at": 180},
     "systems.lifecycle.recovery": {},
     "systems.lifecycle.unemployment": {},

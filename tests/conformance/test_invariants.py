@@ -138,6 +138,11 @@ def tie(state, owner, other, **fields):
     )
 
 
+def hears(state, witness, other):
+    """One hears another argue in public."""
+    return whole(state, "arguments", witness=state.slots["arguments"].witness.at[witness, other].set(True))
+
+
 def ended(state, number):
     """Some lives end in this tick for a reason."""
     who = jnp.arange(state.terminated.shape[0]) < number
@@ -255,6 +260,8 @@ FAULTS = {
     "no tie with who is gone": lambda w, s: tie(dead(s), 1, 0, familiarity=1),
     "counters of relationships in bounds": lambda w, s: slot(s, "relationships", behind=-1),
     "the dead avoid nobody": lambda w, s: slot(dead(s), "relationships", wanted=0),
+    "who argues hears no argument": lambda w, s: hears(hears(s, 0, 1), 1, 2),
+    "the dead neither argue nor hear": lambda w, s: hears(dead(s), 1, 0),
     # character, identity, fate
     "who was put to bed is at home": lambda w, s: agents(slot(s, "nights", moved=True), cell=cell_of(s, 1)),
     "traits in bounds": lambda w, s: slot(s, "personality", traits=fixed.SHARE + 1),

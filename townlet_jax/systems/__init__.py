@@ -3,6 +3,7 @@
 from ..types import System
 from . import (
     affordances,
+    arguments,
     chat,
     economy,
     employment,
@@ -49,6 +50,7 @@ ORDER: tuple[System, ...] = (
     reviews.SYSTEM,
     tuner.SYSTEM,
     chat.SYSTEM,
+    arguments.SYSTEM,
     relationships.SYSTEM,
     nights.SYSTEM,
     lifecycle.SYSTEM,

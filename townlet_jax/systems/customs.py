@@ -35,7 +35,7 @@ class Config(Section):
 
     stage: Literal["OFF", "A", "B", "C1", "C2", "C3"] = Field(
         "C1",
-        description="OFF as without this section and `chat`, A ties, B and chat, C1 and rewards for chats,"
+        description="OFF as without this section, `chat` and `arguments`, A ties, B and chat, C1 and rewards for chats,"
         " C2 and for avoiding rivals, C3 and for good ties",
     )
     events: Events = Field(Events(), description="what each event changes")
@@ -100,6 +100,8 @@ def meaning(world: World, event: str) -> Array:
     """What an event changes: i32[3], trust, familiarity and rivalry in parts of fixed.TIE, of whichever section says so."""
     if event == "overtaken":
         return world.params["queues"].fairness.rage.change
+    if event == "argument":
+        return world.params["arguments"].change
     return world.params["relationships"].change[EVENTS.index(event)]
 
 

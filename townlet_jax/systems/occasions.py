@@ -4,7 +4,7 @@ Each occasion is an i32[A, A] in parts of `fixed.SHARE`: how much of the event t
 symmetric, and the YAML of `relationships` says what they change. The others belong to an optional mechanic, whose section says
 so, and go one way: the row is who feels it.
 
-reads  intent, agents, slots.chat, slots.queues, slots.affordances, slots.employment
+reads  intent, agents, slots.chat, slots.queues, slots.arguments, slots.affordances, slots.employment
 """
 
 import jax.numpy as jnp
@@ -62,6 +62,11 @@ def queues(world: World, state: State, blocked: Array) -> dict[str, Array]:
     return found
 
 
+def arguments(state: State) -> dict[str, Array]:
+    """Who hears whom argue in public."""
+    return {"argument": jnp.where(state.slots["arguments"].witness, jnp.int32(fixed.SHARE), 0)}
+
+
 def meals(world: World, state: State) -> dict[str, Array]:
     """Who ends a meal while another eats, or ends one too, within `TABLE` cells."""
     slot, meal = state.slots["affordances"], world.params["relationships"].meal
@@ -94,6 +99,8 @@ def occasions(world: World, state: State, blocked: Array) -> dict[str, Array]:
         found |= chats(state)
     if has("queues"):
         found |= queues(world, state, blocked)
+    if has("arguments"):
+        found |= arguments(state)
     if has("affordances"):
         found |= meals(world, state)
     if has("employment"):

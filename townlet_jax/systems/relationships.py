@@ -5,7 +5,7 @@ an hour of the town (a 24th of its day) ties fade towards 0 and the faint ones a
 a friendship of 0.5 lasts ten days without a word (0.002 an hour) and a rivalry of 0.7 a day and a half (0.02 an hour); at 0.0005
 and 0.005 a tick, which the specification weighs, no friendship would outlive two days and no rivalry a morning.
 
-reads  tick, intent, agents, slots.queues, slots.affordances, slots.employment, slots.chat, slots.personality
+reads  tick, intent, agents, slots.queues, slots.affordances, slots.employment, slots.chat, slots.arguments, slots.personality
 writes slots.relationships
 """
 

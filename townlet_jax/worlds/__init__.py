@@ -30,13 +30,12 @@ def read(name: str | Path, overrides: Sequence[str] = ()) -> Document:
 
 
 def _without_ties(config: Any) -> Any:
-    """The configuration as if it had no sections `relationships` and `chat`, if the former has them OFF."""
+    """The configuration as if it had no sections `relationships`, `chat` and `arguments`, if the first has them OFF."""
     ties = getattr(config.systems, "relationships", None)
     if ties is None or ties.stage != "OFF":
         return config
-    return config.model_copy(
-        update={"systems": config.systems.model_copy(update={"relationships": None, "chat": None})}
-    )
+    off = dict.fromkeys(("relationships", "chat", "arguments"))
+    return config.model_copy(update={"systems": config.systems.model_copy(update=off)})
 
 
 def compile_document(document: Document, order: Sequence[System] = ORDER) -> World:
