@@ -34,6 +34,7 @@ EVERYTHING = {
     "systems.relationships": {"stage": "C3", "meals": ["eat_meal", "eat_out"]},
     "systems.chat": {},
     "systems.arguments": {},
+    "systems.spirals": {},
     "systems.nights": {"at": 180},
     "systems.lifecycle.recovery": {},
     "systems.lifecycle.unemployment": {},

@@ -262,6 +262,8 @@ FAULTS = {
     "the dead avoid nobody": lambda w, s: slot(dead(s), "relationships", wanted=0),
     "who argues hears no argument": lambda w, s: hears(hears(s, 0, 1), 1, 2),
     "the dead neither argue nor hear": lambda w, s: hears(dead(s), 1, 0),
+    "quarrels of a day in bounds": lambda w, s: slot(s, "spirals", quarrels=61),
+    "the dead have no bad day": lambda w, s: slot(dead(s), "spirals", spirals=True),
     # character, identity, fate
     "who was put to bed is at home": lambda w, s: agents(slot(s, "nights", moved=True), cell=cell_of(s, 1)),
     "traits in bounds": lambda w, s: slot(s, "personality", traits=fixed.SHARE + 1),
