@@ -76,7 +76,9 @@ def init(world: World, key: Key) -> Slot:
 
 def finished(world: World, state: State) -> Array:
     """Who is done with what it chose: bool[A]."""
-    ended = state.slots["affordances"].finished
+    ended, fair = state.slots["affordances"].finished, state.slots["queues"].fair
+    if fair is not None and fair.rage is not None:
+        ended = ended | fair.rage.storms
     return ended if world.static.actions.talk is None else ended | encounters.over(world, state)
 
 

@@ -1,8 +1,10 @@
 """Occasions: what happened between people in this tick, read from the mechanics that a world runs. Functions only.
 
-Each occasion is an i32[A, A], symmetric, in parts of `fixed.SHARE`: how much of the event took place between the two.
+Each occasion is an i32[A, A] in parts of `fixed.SHARE`: how much of the event took place between the two. Those of `EVENTS` are
+symmetric, and the YAML of `relationships` says what they change. The others belong to an optional mechanic, whose section says
+so, and go one way: the row is who feels it.
 
-reads  intent, agents, slots.chat, slots.queues, slots.affordances, slots.employment
+reads  intent, agents, slots.chat, slots.queues, slots.arguments, slots.affordances, slots.employment
 """
 
 import jax.numpy as jnp
@@ -54,7 +56,15 @@ def queues(world: World, state: State, blocked: Array) -> dict[str, Array]:
         found = {"conflict": both(quarrel)}
     if slot.handover is not None:
         found["handover"] = whole(pairs(slot.handover, alive))
+    if slot.fair is not None and slot.fair.rage is not None:
+        rage = slot.fair.rage
+        found["overtaken"] = jnp.where(rage.storms[:, None] & rage.by, jnp.int32(fixed.SHARE), 0)
     return found
+
+
+def arguments(state: State) -> dict[str, Array]:
+    """Who hears whom argue in public."""
+    return {"argument": jnp.where(state.slots["arguments"].witness, jnp.int32(fixed.SHARE), 0)}
 
 
 def meals(world: World, state: State) -> dict[str, Array]:
@@ -89,6 +99,8 @@ def occasions(world: World, state: State, blocked: Array) -> dict[str, Array]:
         found |= chats(state)
     if has("queues"):
         found |= queues(world, state, blocked)
+    if has("arguments"):
+        found |= arguments(state)
     if has("affordances"):
         found |= meals(world, state)
     if has("employment"):

@@ -30,12 +30,12 @@ def read(name: str | Path, overrides: Sequence[str] = (), source: str = FROM_PYT
 
 
 def _staged(config: Any) -> Any:
-    """The configuration as if it had no section `chat` before stage B, nor `relationships` if that is OFF."""
+    """The configuration without `chat` before stage B of `relationships`, and without any of the three if that is OFF."""
     ties = getattr(config.systems, "relationships", None)
     if ties is None or ties.stage not in ("OFF", "A"):
         return config
-    gone = {"chat": None, **({"relationships": None} if ties.stage == "OFF" else {})}
-    return config.model_copy(update={"systems": config.systems.model_copy(update=gone)})
+    gone = ("relationships", "chat", "arguments") if ties.stage == "OFF" else ("chat",)
+    return config.model_copy(update={"systems": config.systems.model_copy(update=dict.fromkeys(gone))})
 
 
 def compile_document(document: Document, order: Sequence[System] = ORDER) -> World:
