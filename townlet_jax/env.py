@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from . import engine
-from .config.errors import ConfigError
-from .config.load import shipped
+from .config.errors import ConfigError, shown
+from .config.load import FROM_PYTHON, shipped
 from .core import fixed
 from .observe import observe
 from .systems import ORDER
@@ -55,6 +55,17 @@ def bind(world: World) -> Env:
     )
 
 
+def _written(path: str, value: Any) -> str:
+    """The value of an override as YAML."""
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError):
+        plain = "numbers, words, true, false, null, lists and mappings"
+        raise ConfigError(
+            f"{FROM_PYTHON}: {path}: {shown(value)} is nothing that YAML knows (allowed: {plain})"
+        ) from None
+
+
 def load(name: str | Path, order: Sequence[System] = ORDER, **overrides: Any) -> World:
     """A compiled world.
 
@@ -73,7 +84,7 @@ def load(name: str | Path, order: Sequence[System] = ORDER, **overrides: Any) ->
         if order is not ORDER:
             raise ConfigError(f"{name!r} is a registered world: its factory chooses the systems, `order` cannot")
         return _REGISTRY[str(name)](**overrides)
-    settings = [f"{path}={json.dumps(value)}" for path, value in overrides.items()]
+    settings = [f"{path}={_written(path, value)}" for path, value in overrides.items()]
     return compile_document(read(name, settings), order)
 
 

@@ -106,14 +106,33 @@ def over_maps(function: Callable[..., Any], world: World) -> Callable[..., Any]:
         world: a pool.
 
     Returns:
-        The function with the pool bound to it; `vmap` over the maps of `vmap` over the towns on each.
+        The function with the pool bound to it; `vmap` over the maps of `vmap` over the towns on each. It raises a ValueError for
+        arguments without these axes.
     """
 
     def on_maps(*arguments: Any) -> Any:
+        _fit(world, arguments)
         on_map = lambda tables, *towns: jax.vmap(partial(function, world.replace(map=tables)))(*towns)
         return jax.vmap(on_map)(world.map, *arguments)
 
     return on_maps
+
+
+def _fit(world: World, arguments: Sequence[Any]) -> None:
+    """Refuse arguments whose leading axes are not maps and towns.
+
+    Raises:
+        ValueError: with the shape that one has, and the shape that it should have.
+    """
+    maps, towns = world.map.ground.shape[0], None
+    for number, argument in enumerate(arguments, start=1):
+        for path, leaf in jax.tree_util.tree_flatten_with_path(argument)[0]:
+            shape = jax.numpy.shape(leaf)
+            towns = shape[1] if towns is None and len(shape) > 1 else towns
+            if shape[:2] != (maps, towns):
+                where = f"argument {number}{jax.tree_util.keystr(path)}"
+                wanted = f"[{maps}, {'B' if towns is None else towns}, ...]: {maps} maps, and towns on each"
+                raise ValueError(f"{where} is of shape {list(shape)}, but this pool wants {wanted}")
 
 
 def pooled(world: World) -> Env:

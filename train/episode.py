@@ -162,14 +162,14 @@ def verify(world: World, episode: Episode, states: State) -> list[str]:
     ]
 
 
-def draw(world: World, states: State, path: Path, stride: int = STRIDE) -> Path:
-    """A moving picture of an episode, GIF or MP4 by the path's ending."""
+def draw(world: World, states: State, path: Path, stride: int = STRIDE, ties: bool = True) -> Path:
+    """A moving picture of an episode, GIF or MP4 by the path's ending, with strong ties as lines between people or without."""
     from townlet_jax.render import animate
 
     num_ticks = states.tick.shape[0]
     scale = min(max(ROWS // world.static.height, CELLS[0]), CELLS[1])
     try:
-        animate(world, (frame(states, tick) for tick in range(0, num_ticks, stride)), path, scale=scale)
+        animate(world, (frame(states, tick) for tick in range(0, num_ticks, stride)), path, scale=scale, ties=ties)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from None
     except RuntimeError as error:  # a package of the extra `viz` is missing

@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         help="a .gif or .mp4; the default is replay.gif in the run folder, or the scenario's name here",
     )
+    options.add_argument("--no-ties", action="store_true", help="draw no lines between friends and between rivals")
     options.add_argument(
         "--ansi",
         action="store_true",
@@ -138,7 +139,7 @@ def main() -> None:
     print(f"last digest {episode.digests[-1]}")
     if options.ansi:
         text(world, states, stride, out.with_suffix(".ansi"))
-    print(f"picture {episodes.draw(world, states, out, stride)}")
+    print(f"picture {episodes.draw(world, states, out, stride, not options.no_ties)}")
 
 
 if __name__ == "__main__":

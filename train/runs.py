@@ -71,7 +71,7 @@ def setup(folder: Path, config: TrainConfig, document: Document, world_document:
 
 def new(folder: Path, config: TrainConfig, document: Document, world_set: tuple[str, ...] = ()) -> Setup:
     """The setup of a run that has not begun; nothing is written yet."""
-    return setup(folder, config, document, read(config.world, (*config.world_set, *world_set)))
+    return setup(folder, config, document, read(config.world, (*config.world_set, *world_set), "--world-set"))
 
 
 def existing(folder: Path) -> Setup:

@@ -283,6 +283,37 @@ def test_overrides_create_missing_sections(write):
     assert "--set:1: train.num_envs: 0 is below 1" in fault_of(validate, Config, document)
 
 
+def test_overrides_bear_the_name_of_where_they_come_from(write):
+    message = lambda override: fault_of(resolve, write(GOOD), ["seed=1", override], "overrides")
+    assert message("seed=010").startswith("overrides:2: seed: 010")
+    assert message("a..b=1").startswith("overrides:2: 'a..b=1' is not an override")
+    assert message("places.9.rest=1").startswith("overrides:2: places.9")
+    late = resolve(write(GOOD), ["seed=1", "train.num_envs=0"], "overrides")
+    assert fault_of(validate, Config, late).startswith("overrides:2: train.num_envs: 0 is below 1")
+
+
+class Menu(Section):
+    dishes: tuple[Bed, ...] = Field(min_length=2)
+    wine: dict[str, int] = Field({"red": 1}, min_length=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("dishes: [{kind: bed, rest: 1}, {kind: bed, rest: soft}]", ["dishes.1.rest"]),
+        ("dishes: [{kind: bad}, {kind: bed, rst: 1}]", ["dishes.0.kind", "dishes.1.rst"]),
+        ("dishes: [{kind: bed}, {kind: bed}]\nwine: {white: much}", ["wine.white"]),
+        ("dishes: [{kind: bed}]", ["dishes"]),  # too short indeed
+        ("dishes: [{kind: bad}]", ["dishes.0.kind", "dishes"]),  # both are true
+        ("dishes: [{kind: bed}, {kind: bed}]\nwine: {}", ["wine"]),
+    ],
+)
+def test_a_bad_item_does_not_make_a_list_too_short(write, text, paths):
+    with pytest.raises(ConfigError) as caught:
+        validate(Menu, resolve(write(text + "\n")))
+    assert [line.split(": ")[1] for line in caught.value.messages] == paths
+
+
 BAD_OVERRIDES = {
     "abc": ["'abc'", "path.to.key=value"],
     "=1": ["path.to.key=value"],
@@ -363,7 +394,7 @@ def test_find_knows_shipped_names_and_paths(write, tmp_path, monkeypatch):
     assert find("town", "worlds") == town
     assert find(str(town), "worlds") == town
     assert "mean 'town'?" in fault_of(find, "twon", "worlds")
-    assert "(allowed: town" in fault_of(find, "../worlds/town", "worlds")
+    assert "(allowed: the worlds town; or a file" in fault_of(find, "../worlds/town", "worlds")
     assert "no such file" in fault_of(find, "elsewhere.yaml", "worlds")
 
 

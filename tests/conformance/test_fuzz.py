@@ -135,6 +135,33 @@ def test_the_whole_town(whole):
     assert all(count > 10 for count in happened.values()), happened
 
 
+QUARRELSOME = {
+    "systems.queues.fairness": {
+        "impatient_after": 3,
+        "rage": {"patience_ticks": 12, "overtaken": 1, "pause_ticks": 20, "rivalry": 0.5},
+    },
+    "systems.reputation": {"quarrel": 0.2, "waiting": 0.01, "recovery": 0.01},
+    "systems.relationships": {"stage": "A", "events": {"took_shift": [0.0, 0.0, 0.3]}},  # only arguments take trust
+    "systems.arguments": {"rivalry": 0.1, "hearing": 20},
+    "systems.spirals": {"mishaps": 2, "low_need": 0.5, "factor": 1.25},
+}
+
+
+def test_a_quarrelsome_town():
+    """Rage, bad names, arguments and bad days, all of them easily come by; nothing else is on besides the town and its ties."""
+    states, lines = fuzz(load("town", **COMPACT, **QUARRELSOME), num_towns=64, num_ticks=1500)
+    report(lines)
+    slots = states.slots
+    happened = {
+        "stay away": (slots["queues"].fair.cooldown > 0).sum(),
+        "bad names": (slots["reputation"].score < fixed.NEED).sum(),
+        "rivals": (slots["relationships"].rivalry > 0).sum(),
+        "distrust": (slots["relationships"].trust < 0).sum(),
+        "bad days": slots["spirals"].spirals.sum(),
+    }
+    assert all(count > 10 for count in happened.values()), happened
+
+
 def long(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
 

@@ -92,6 +92,12 @@ def fair(state, **fields):
     return part(state, "queues", "fair", **fields)
 
 
+def rage(state, **fields):
+    old = state.slots["queues"].fair
+    new = {key: getattr(old.rage, key).at[0].set(value) for key, value in fields.items()}
+    return whole(state, "queues", fair=old.replace(rage=old.rage.replace(**new)))
+
+
 def called(state, **fields):
     return part(state, "perturbations", "people", **fields)
 
@@ -130,6 +136,11 @@ def tie(state, owner, other, **fields):
     return state.put(
         relationships=old.replace(**{n: getattr(old, n).at[owner, other].set(v) for n, v in fields.items()})
     )
+
+
+def hears(state, witness, other):
+    """One hears another argue in public."""
+    return whole(state, "arguments", witness=state.slots["arguments"].witness.at[witness, other].set(True))
 
 
 def ended(state, number):
@@ -194,11 +205,16 @@ FAULTS = {
     "queue counters not negative": lambda w, s: fair(s, counts=-1),
     "quarrels have a partner": lambda w, s: slot(s, "queues", intensity=102),
     "the dead neither wait nor quarrel": lambda w, s: slot(dead(s), "queues", handover=1),
+    "who storms off stands in no queue": lambda w, s: rage(slot(s, "queues", facility=0), storms=True),
+    "times overtaken in bounds": lambda w, s: rage(s, overtaken=61),
+    "overtaken by somebody": lambda w, s: rage(s, overtaken=1),
+    "the dead are calm": lambda w, s: rage(dead(s), storms=True),
     "remaining ticks in bounds": lambda w, s: slot(s, "affordances", remaining=-1),
     "only the holder uses": lambda w, s: slot(s, "affordances", remaining=3),
     "users stand at it": lambda w, s: uses(s),
     "the facility makes the offer": lambda w, s: uses(s, offer=4),
     "nothing runs for the dead": lambda w, s: slot(dead(s), "affordances", finished=True),
+    "reputations in bounds": lambda w, s: entry(s, "reputation", score=fixed.NEED + 1),
     "ages not negative": lambda w, s: slot(s, "spoilage", units=-1),
     "nothing older than its shelf life": lambda w, s: slot(s, "spoilage", units=1),
     "ages of what one can carry": lambda w, s: slot(s, "spoilage", units=60),
@@ -244,6 +260,10 @@ FAULTS = {
     "no tie with who is gone": lambda w, s: tie(dead(s), 1, 0, familiarity=1),
     "counters of relationships in bounds": lambda w, s: slot(s, "relationships", behind=-1),
     "the dead avoid nobody": lambda w, s: slot(dead(s), "relationships", wanted=0),
+    "who argues hears no argument": lambda w, s: hears(hears(s, 0, 1), 1, 2),
+    "the dead neither argue nor hear": lambda w, s: hears(dead(s), 1, 0),
+    "quarrels of a day in bounds": lambda w, s: slot(s, "spirals", quarrels=61),
+    "the dead have no bad day": lambda w, s: slot(dead(s), "spirals", spirals=True),
     # character, identity, fate
     "who was put to bed is at home": lambda w, s: agents(slot(s, "nights", moved=True), cell=cell_of(s, 1)),
     "traits in bounds": lambda w, s: slot(s, "personality", traits=fixed.SHARE + 1),

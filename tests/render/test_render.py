@@ -12,8 +12,9 @@ import townlet_jax
 from townlet_jax.render import animate, ansi, image, palette, pen
 from townlet_jax.render.clock import clock, darkness
 from townlet_jax.render.lettering import shorten, spell, width_of
-from townlet_jax.render.people import gerund, happenings, meaning, people
+from townlet_jax.render.people import gerund, meaning, people
 from townlet_jax.render.plan import labels, plan
+from townlet_jax.render.scene import happenings
 
 pytest.importorskip("PIL")
 
@@ -105,9 +106,9 @@ def test_a_picture_is_rgb_of_the_size_of_the_map_and_a_panel(town):
     picture = image(TOWN, town, scale=SCALE)
     bare = image(TOWN, town, scale=SCALE, panel=False)
     assert picture.dtype == bare.dtype == np.uint8
-    assert bare.shape == (480, 480, 3)
+    assert bare.shape == (502, 480, 3)  # a caption of one line below 48 cells
     assert picture.shape[0] == 480 and picture.shape[1] > 480 + 200
-    assert (picture[100:, :480] == bare[100:]).all()
+    assert (picture[:480, :480] == bare[:480]).all()
 
 
 def test_the_same_state_gives_the_same_picture_from_the_device_or_the_host(town):
@@ -184,7 +185,7 @@ def test_talks_quarrels_and_events_are_told():
         "quarrelling with 2",
     ]
     dark = state.put(perturbations=events.replace(ends=state.tick + np.array([0, 5, 9], np.int32)))
-    assert happenings(world, state) == "" and happenings(world, dark) == "blackout, invitation"
+    assert happenings(world, state) == () and happenings(world, dark) == ("blackout", "invitation")
     assert (image(world, dark, scale=SCALE) != quiet).any()
 
 

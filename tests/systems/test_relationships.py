@@ -412,6 +412,19 @@ def test_stage_off_is_as_without_the_section():
     assert not off.static.has("relationships") and off.static.systems == gone.static.systems
 
 
+@pytest.mark.parametrize("name", ["m3", "m5"])
+def test_stage_a_is_as_without_chats(name):
+    """Nobody may talk before stage B: a preset at stage A has no actions that can never be used, nor what they would need."""
+    compact = {"observation.variant": "compact", "systems.relationships.stage": "A"}
+    mute, gone = load(name, **compact), load(name, **compact, **{"systems.chat": None})
+    assert mute.static.has("relationships") and not mute.static.has("chat")
+    assert mute.static._replace(config_id="") == gone.static._replace(config_id="")
+    assert not [action for action in mute.static.actions.names if "talk" in action] and mute.map.landmark is None
+    assert [
+        action for action in load(name, **{"observation.variant": "compact"}).static.actions.names if "talk" in action
+    ]
+
+
 def test_a_world_without_has_no_trace_of_it(town):
     state = jax.eval_shape(town.reset, jax.random.key(0))
     assert not {"relationships", "chat"} & {*state.slots, *town.world.params}

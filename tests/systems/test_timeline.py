@@ -66,6 +66,25 @@ def test_somebody_leaves_and_somebody_comes_when_told(board):
     sound(room, states)
 
 
+def test_cases_in_the_exit_queue_are_decided(board):
+    """Both are caught in tick 1. Ann is approved in tick 3 and leaves; Bob is deferred in tick 4, with a clean sheet."""
+    office = "########\n#h.W.KC#\n#0....1#\n#@.....#\n########"
+    verdicts = ((3, "approve", {"agent": "ann"}), (4, "defer", {"agent": "bob"}), (5, "approve", {"agent": "bob"}))
+    on = {"systems.timesheets": {}, "systems.reviews": {}}
+    room = board(office, **timeline(*verdicts), **on)
+    state = room.state()
+    sheets = state.slots["timesheets"]
+    state = state.put(timesheets=sheets.replace(absent=jnp.ones_like(sheets.absent)))
+    states = room.run(state, 5)
+    waits = [state.slots["reviews"].pending.tolist() for state in states]
+    assert waits == [[True, True]] * 2 + [[False, True]] + [[False, False]] * 2
+    assert [state.agents.alive.tolist() for state in states] == [[True, True]] * 2 + [[False, True]] * 3
+    assert [int(state.slots["timesheets"].absent[1].sum()) for state in states] == [7, 7, 7, 0, 0]
+    counted = [(int(state.slots["timeline"].done), int(state.slots["timeline"].failed)) for state in states]
+    assert counted == [(0, 0), (0, 0), (1, 0), (1, 0), (0, 1)]
+    sound(room, states)
+
+
 @pytest.fixture
 def room(board):
     return board(ROOM, **ORDERS)
@@ -167,6 +186,7 @@ def test_the_possession_ends_with_the_person(room):
         ((1, "event", {"event": "storm"}), "event needs the system 'perturbations'"),
         ((1, "event", {"event": "storm", "agent": "ann"}), "say both `agent` and `other`"),
         ((1, "possess", {"agent": "ann"}), "possess needs systems.intents.possession"),
+        ((1, "defer", {"agent": "ann"}), "defer needs the system 'reviews'"),
         ((1, "teleport", {"agent": "ann", "cell": [9, 1]}), r"\[9, 1\] is not on the map of 5 x 8 cells"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[1],

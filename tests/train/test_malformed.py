@@ -46,7 +46,7 @@ TRAINS = {
     "text": ("num_envs: many\n", ["num_envs", "'many'"]),
     "does not divide": ("num_envs: 10\nnum_minibatches: 4\n", ["num_minibatches", "10"]),
     "unknown world": ("world: twon\n", ["twon", "town"]),
-    "bad override": ("world_set: [num_agents]\n", ["num_agents"]),
+    "bad override": ("world_set: [num_agents]\n", ["--world-set:1", "num_agents"]),
     "empty": ("", ["train.yaml"]),
     "longer than a commitment": ("world: town\nticks_per_decision: 30\n", ["ticks_per_decision", "commit_ticks"]),
     "another discount": ("world_set: ['systems.rewards.shaping={gamma: 0.9}']\n", ["gamma 0.9995", "shaping, 0.9:"]),

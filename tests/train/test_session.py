@@ -208,6 +208,14 @@ def test_a_scenario_is_watched_and_replays(tmp_path, capsys):
     assert out.with_suffix(".ansi").is_file()
 
 
+def test_lines_between_rivals_can_be_left_out(tmp_path):
+    words = ("--scenario", "rivalry_decay", "--stride", 100)
+    films = [tmp_path / "ties.gif", tmp_path / "none.gif"]
+    for out, rest in zip(films, ((), ("--no-ties",))):
+        assert run_command(replay.main, *words, "--out", out, *rest) == 0
+    assert films[0].read_bytes() != films[1].read_bytes()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -79,7 +79,24 @@ def test_a_world_may_do_without_affordances(board):
 
 def test_an_unknown_world_suggests_the_nearest():
     message = refusal("twon")
-    assert "twon: unknown name in worlds" in message and "Did you mean 'town'?" in message
+    assert message.startswith("there is no world 'twon' (allowed: the worlds generated, m0, ")
+    assert message.endswith("Did you mean 'town'?")
+
+
+def test_whatever_is_no_world_is_answered_with_those_there_are():
+    for name in ("x", "", "configs/worlds", "town.txt"):
+        message = refusal(name)
+        assert message.startswith(f"there is no world {name!r}") and "\n" not in message
+        assert "town_64" in message and "the scenarios demo_story_arc" in message and "or a file, NAME.yaml" in message
+    assert "Did you mean 'starvation'?" in refusal("starvatoin")
+    assert refusal("twon.yaml") == "twon.yaml: no such file. Did you mean 'town'?"
+
+
+def test_overrides_from_python_are_called_so():
+    message = refusal("town", num_agents=3, nonsense=3)
+    assert message.startswith("overrides:2: nonsense: unknown key") and "--set" not in message
+    message = refusal("town", num_agents=object)
+    assert message.startswith("overrides: num_agents: <class 'object'> is nothing that YAML knows")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -65,6 +65,29 @@ def test_the_functions_of_a_pool_take_maps_and_towns(worlds, maps, keys):
     same(jax.tree.map(lambda leaf: leaf[1, 0], after), alone)
 
 
+def test_arguments_of_other_shapes_are_refused_with_the_shape_that_is_wanted(maps, keys):
+    env = pooled(maps)
+    states, actions = jax.eval_shape(env.reset, keys), jnp.zeros((3, 2, 4), jnp.int32)
+    one_map = r"argument 1 is of shape \[2\], but this pool wants \[3, B, \.\.\.\]: 3 maps, and towns on each"
+    for reset, fault in (
+        (keys[0], one_map),
+        (keys[:2], r"argument 1 is of shape \[2, 2\], but this pool wants \[3, 2, \.\.\.\]"),
+        (keys[0, 0], r"argument 1 is of shape \[\], but this pool wants \[3, B, \.\.\.\]"),
+    ):
+        with pytest.raises(ValueError, match=fault):
+            env.reset(reset)
+    step = lambda *arguments: jax.eval_shape(env.step, *arguments)
+    with pytest.raises(ValueError, match=r"argument 2 is of shape \[3, 4\], but this pool wants \[3, 2, "):
+        step(states, actions[:, 0], keys)
+    with pytest.raises(ValueError, match=r"argument 3 is of shape \[3, 1\], but this pool wants \[3, 2, "):
+        step(states, actions, keys[:, :1])
+    with pytest.raises(ValueError, match=r"actions are int32\[3\], allowed are integers\[4\]"):
+        step(states, actions[..., :3], keys)
+    alone = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), states)
+    with pytest.raises(ValueError, match=r"argument 1\.tick is of shape \[\], but this pool wants"):
+        jax.eval_shape(env.observe, alone)
+
+
 def test_tables_are_stored_once_a_map_and_parameters_once(worlds, maps):
     size = lambda tree: sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
     assert size(maps.map) == len(SEEDS) * size(worlds[0].map)

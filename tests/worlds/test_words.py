@@ -165,4 +165,4 @@ def test_every_fault_is_told_at_once(board):
 
 
 def test_a_fault_names_the_source_and_the_line(board):
-    assert refusals(board, **{"systems.economy.rent_at": 999})[0].startswith("--set:1: systems.economy.rent_at")
+    assert refusals(board, **{"systems.economy.rent_at": 999})[0].startswith("overrides:1: systems.economy.rent_at")

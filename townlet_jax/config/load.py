@@ -13,24 +13,26 @@ __all__ = ["ConfigError", "Document", "config_id", "dump", "find", "read_yaml", 
 
 MAX_EXTENDS = 8
 KINDS = ("worlds", "scenarios", "train")  # of shipped configurations
-OVERRIDE_SOURCE = "--set"
+SINGULAR = {"worlds": "world", "scenarios": "scenario", "train": "training configuration"}
+FROM_SHELL, FROM_PYTHON = "--set", "overrides"  # what messages call what is written over a file
 
 _PACKAGE = FilePath(__file__).resolve().parents[1]
 _CONFIG_FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")  # in a wheel, in a checkout
 _SUFFIXES = (".yaml", ".yml")
 
 
-def resolve(path: str | FilePath, overrides: Sequence[str] = ()) -> Document:
-    """Reads a file with all it extends, then applies overrides from the command line.
+def resolve(path: str | FilePath, overrides: Sequence[str] = (), source: str = FROM_SHELL) -> Document:
+    """Reads a file with all it extends, then applies overrides.
 
     Mappings merge deeply and the extending file wins; lists and scalars replace what was there, and null takes it away.
 
     Args:
         path: The file; its top-level `extends:` is a path relative to it or a shipped name, at most 8 links long.
         overrides: Assignments `a.b.c=1` in order, the value in strict YAML; a number in the path indexes a list.
+        source: What messages call the overrides.
 
     Returns:
-        The merged document without `extends`; overridden lines have the source `--set` and count the overrides from 1.
+        The merged document without `extends`; overridden lines have that source and count the overrides from 1.
 
     Raises:
         ConfigError: For a file outside the rules, a chain too long or circular, or an override that fits nothing.
@@ -42,16 +44,16 @@ def resolve(path: str | FilePath, overrides: Sequence[str] = ()) -> Document:
         lines = _present(tree, lines | document.lines)
     tree.pop("extends", None)
     for number, override in enumerate(overrides, start=1):
-        lines |= _override(tree, override, number)
+        lines |= _override(tree, override, (source, number))
     return Document(str(path), tree, _present(tree, lines))
 
 
-def find(name: str, folder: str) -> FilePath:
+def find(name: str, *folders: str) -> FilePath:
     """Finds a shipped configuration by name, or a file by path.
 
     Args:
         name: Such as `town`, or a path that ends in .yaml or .yml.
-        folder: The kind of configuration: `worlds`, `train` or `scenarios`.
+        *folders: The kinds of configuration that will do: `worlds`, `scenarios`, `train`.
 
     Returns:
         The path of an existing file.
@@ -59,16 +61,16 @@ def find(name: str, folder: str) -> FilePath:
     Raises:
         ConfigError: If there is none, listing the names there are.
     """
-    if name.endswith(_SUFFIXES):
-        if not FilePath(name).is_file():
-            raise ConfigError(f"{name}: no such file")
-        return FilePath(name)
-    files = shipped(folder)
-    if name not in files:
-        names = sorted(files)
-        hint = suggestion(name, names)
-        raise ConfigError(f"{name}: unknown name in {folder} (allowed: {listed(names) or 'a path'}, or *.yaml).{hint}")
-    return files[name]
+    files = {stem: file for folder in reversed(folders) for stem, file in shipped(folder).items()}
+    if not name.endswith(_SUFFIXES):
+        if name in files:
+            return files[name]
+        kinds = "; ".join(f"the {SINGULAR[folder]}s {listed(sorted(shipped(folder)))}" for folder in folders)
+        fault = f"there is no {SINGULAR[folders[0]]} {shown(name)} (allowed: {kinds}; or a file, NAME.yaml)"
+        raise ConfigError(f"{fault}.{suggestion(name, files)}")
+    if not FilePath(name).is_file():
+        raise ConfigError(f"{name}: no such file.{suggestion(FilePath(name).stem, files)}".removesuffix("."))
+    return FilePath(name)
 
 
 def shipped(folder: str) -> dict[str, FilePath]:
@@ -147,9 +149,9 @@ def _present(tree: Any, lines: Lines) -> Lines:
     return kept
 
 
-def _override(tree: dict[str, Any], override: str, number: int) -> Lines:
+def _override(tree: dict[str, Any], override: str, origin: tuple[str, int]) -> Lines:
     """Writes one override into the tree and returns the lines it sets."""
-    place = f"{OVERRIDE_SOURCE}:{number}"
+    place = f"{origin[0]}:{origin[1]}"
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts) or not text.strip():
@@ -163,13 +165,13 @@ def _override(tree: dict[str, Any], override: str, number: int) -> Lines:
         index = _index(node, path, part, place)
         path = (*path, index)
         if isinstance(node, dict) and index not in node:
-            node[index], lines[path] = {}, (OVERRIDE_SOURCE, number)
+            node[index], lines[path] = {}, origin
         node = node[index]
     index = _index(node, path, parts[-1], place)
-    node[index], written = parse(text, OVERRIDE_SOURCE, number, (*path, index))
+    node[index], written = parse(text, *origin, (*path, index))
     if isinstance(node[index], dict | list) and not text.lstrip().startswith(("{", "[")):
         raise ConfigError(f"{place}: {key}: {shown(text)} is block YAML (allowed: a scalar, [a, b] or {{a: 1}})")
-    return lines | {at: (OVERRIDE_SOURCE, number) for at in written}
+    return lines | {at: origin for at in written}
 
 
 def _index(node: Any, path: Path, part: str, place: str) -> str | int:

@@ -64,8 +64,16 @@ def validate(model: type[Model], document: Document) -> Model:
         return model.model_validate_json(json.dumps(document.tree))
     except ValidationError as error:
         details = error.errors(include_url=False)
-    faults = [_fault(model, document.tree, detail) for detail in details]
+    faults = [_fault(model, document.tree, detail) for detail in details if not _follows(detail)]
     raise ConfigError([_line(fault, document) for fault in _merged(faults)])
+
+
+def _follows(detail: Mapping[str, Any]) -> bool:
+    """Whether a list is called too short only since some of it is wrong: pydantic counts what is right."""
+    items = detail["input"]
+    return (
+        detail["type"] == "too_short" and isinstance(items, list | dict) and len(items) >= detail["ctx"]["min_length"]
+    )
 
 
 def _fault(model: type[BaseModel], tree: Any, detail: Mapping[str, Any]) -> Fault:

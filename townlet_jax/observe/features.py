@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from ..core import blocks, fixed, ties
-from ..core.grid import ARRIVED, DIRECTIONS
+from ..core.grid import DIRECTIONS
 from ..systems import affordances, employment, exits, intents
 from ..types import NOTHING, Array, Feature, State, World
 from . import social
@@ -134,7 +134,14 @@ def options_fields(world: World) -> list[Feature]:
     return [
         Feature("option", layout.num_options, "one-hot, zeros if none", 0, 1, layout.names[layout.options :]),
         Feature("commit", 1, "ticks / 120, that the choice still binds", 0, 1),
-        Feature("path_hint", 4, "one-hot: the next step to what one has chosen, zeros if none", 0, 1, DIRECTIONS),
+        Feature(
+            "path_hint",
+            4,
+            "one-hot: the next step to what or whom one looks for, or to one's meeting; zeros if none",
+            0,
+            1,
+            DIRECTIONS,
+        ),
         Feature("home_distance", 1, "steps / 64, at most 1", 0, 1),
         Feature("ctx_reset_flag", 1, "0 or 1: a new person, or moved or changed from outside", 0, 1),
     ]
@@ -143,14 +150,12 @@ def options_fields(world: World) -> list[Feature]:
 def options_values(world: World, state: State) -> list[Array]:
     """What one is doing."""
     slot, static = state.slots["intents"], world.static
-    target, has = intents.walk_target(world, state, slot)
-    hop = jnp.where(has, world.map.next_hop[state.agents.cell, target], jnp.int8(ARRIVED))
     homes = static.num_facilities * static.num_places + static.num_posts
     home = world.map.distance[state.agents.cell, homes + world.map.agent_home.astype(jnp.int32)]
     return [
         one_hot(slot.option, static.actions.num_options),
         share(slot.commit, 120.0),
-        one_hot(hop, 4),
+        one_hot(intents.heading(world, state), 4),
         share(home, FAR),
         slot.reset.astype(jnp.float32),
     ]

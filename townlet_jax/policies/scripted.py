@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ..core import fixed
 from ..observe.action_mask import action_mask
-from ..systems import affordances, economy, employment, personality, relationships, weather
+from ..systems import affordances, economy, employment, personality, relationships, reputation, weather
 from ..systems.intents import WAIT_ACTION
 from ..types import Array, Key, State, World
 
@@ -23,10 +23,15 @@ THRIFT = 20  # parts of a need per tick that a mill is worth, see `relief`
 
 
 def relief(world: World, state: State) -> Array:
-    """How good each offer is for each need: i32[A, O, N], effect per tick of way and use, less its price."""
+    """How good each offer is for each need: i32[A, O, N], effect per tick of way and use, less its price.
+
+    A bad reputation counts as a longer way.
+    """
     params = world.params["affordances"]
     _, steps = affordances.routes(world, state)
     ticks = (steps + params.ticks).astype(jnp.int32)
+    if world.static.has("reputation"):
+        ticks = ticks + reputation.detour(world, state)
     poor = state.agents.wallet < 2 * world.params["economy"].rent
     cost = economy.price(world, state) * jnp.where(poor, 3 * THRIFT, THRIFT)[:, None]
     return params.effect // ticks[:, :, None] - cost[:, :, None]

@@ -1,19 +1,19 @@
 """All that never moves: ground, walls, furniture, facilities and the names of places. Drawn once a world and scale."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import icons, palette
 from .clock import LEVELS, light
-from .lettering import width_of, write
+from .lettering import shorten, width_of, write
 from .palette import mix
-from .pen import Pen, pillow, reduce, sheet
+from .pen import Pen, fineness, pillow, reduce, sheet
 from .plan import Plan, labels
+from .sky import cover
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
-MOST_PIXELS = 24_000_000  # of the fine raster
 LAMPS = np.array([0.97, 0.90, 0.76])  # what lamps give of red, green and blue
 INDOORS = ("floor", "shelf", "table")
 
@@ -21,8 +21,7 @@ INDOORS = ("floor", "shelf", "table")
 @lru_cache(maxsize=8)
 def backdrop(plan: Plan, unit: int) -> Any:
     """The town by day, without names: RGB image of rows * unit x columns * unit pixels."""
-    pixels = plan.rows * plan.columns * unit * unit
-    fine = next((fine for fine in (4, 3, 2) if pixels * fine * fine <= MOST_PIXELS), 1)
+    fine = fineness(plan.rows * plan.columns * unit * unit, 4)
     picture, pen = sheet(plan.columns, plan.rows, unit, fine, palette.GROUND["grass"])
     cells = [(row, column) for row in range(plan.rows) for column in range(plan.columns)]
     for row, column in cells:
@@ -43,11 +42,14 @@ def backdrop(plan: Plan, unit: int) -> Any:
 
 
 @lru_cache(maxsize=12)
-def shade(plan: Plan, unit: int, step: int, lamps: bool = False) -> Any:
-    """The town with its names at a step of darkness, or as if every room had its lamps on: RGB image."""
+def shade(plan: Plan, unit: int, step: int, lamps: bool = False, sky: str = "") -> Any:
+    """The town with its names under a sky at a step of darkness, or as if every room had its lamps on: RGB image."""
     share = np.maximum(light(step), LAMPS) if lamps and step else light(step)
-    day = np.asarray(backdrop(plan, unit))
-    picture = pillow().Image.fromarray((day * share).astype(np.uint8))
+    day, above = backdrop(plan, unit), cover(plan, unit, sky)
+    if above is not None:
+        day = day.copy()
+        day.paste(above, (0, 0), above)
+    picture = pillow().Image.fromarray((np.asarray(day) * share).astype(np.uint8))
     _names(picture, plan, unit, 1.0 - 0.35 * step / LEVELS)
     return picture
 
@@ -199,25 +201,47 @@ def _post(pen: Pen, plan: Plan, post: int) -> None:
         icons.desk(pen.at(0, -0.62))
 
 
+class Label(NamedTuple):
+    """The name of a place on the map, in pixels."""
+
+    words: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def signposts(plan: Plan, unit: int) -> dict[int, Label]:
+    """The labels of all places, each inside the map; what is too long for the map is cut."""
+    size, across, down = max(round(unit * 0.86), 7), plan.columns * unit, plan.rows * unit
+    frame = [(0.9 + 0.6 * min(max(len(living) - 1, 0), 6)) * unit for living in plan.residents]
+    words = [shorten(name, size, across - 1 - edge) for name, edge in zip(plan.places, frame)]
+    long = [width_of(text, size) + edge for text, edge in zip(words, frame)]
+    widths = {place: int(np.ceil(wide / unit)) for place, wide in enumerate(long)}
+    high, found = max(1.12 * unit, size + 3), {}
+    for place, (row, column) in labels(plan, widths).items():
+        spans = np.nonzero((plan.place_of == place).any(1))[0]
+        away = -0.2 if row < spans.min() else 0.2 if row > spans.max() else 0.0
+        left, top = column * unit + (widths[place] * unit - long[place]) / 2, (row + away - 0.06) * unit
+        top = max(min(top, down - 1 - high), 0)
+        found[place] = Label(words[place], left, top, left + long[place], top + high)
+    return found
+
+
 def _names(picture: Any, plan: Plan, unit: int, bright: float) -> None:
     """Write the names of all places; a home's has the colour of who lives there, and a dot for each other resident."""
     draw, size = pillow().ImageDraw.Draw(picture), max(round(unit * 0.86), 7)
-    dots = lambda place: max(len(plan.residents[place]) - 1, 0)
-    long = lambda place: width_of(plan.places[place], size) + 0.9 * unit + 0.6 * unit * min(dots(place), 6)
-    widths = {place: int(np.ceil(long(place) / unit)) for place in range(len(plan.places))}
-    for place, (row, column) in labels(plan, widths).items():
+    for place, (words, *corners) in signposts(plan, unit).items():
         living = plan.residents[place]
         dim = lambda colour: mix(BLACK, colour, bright)
         known = palette.person(living[0]) if living else palette.GONE
         back, ink = (dim(known), WHITE) if place in plan.homes else (dim(palette.PAPER), palette.INK)
-        left = column * unit + (widths[place] * unit - long(place)) / 2
-        spans = np.nonzero((plan.place_of == place).any(1))[0]
-        away = -0.2 if row < spans.min() else 0.2 if row > spans.max() else 0.0
-        top, high = (row + away - 0.06) * unit, max(1.12 * unit, size + 3)
-        box = (round(left), round(top), round(left + long(place)), round(top + high))
+        left, _, right, _ = corners
+        middle = (corners[1] + corners[3]) / 2
+        box = tuple(round(corner) for corner in corners)
         draw.rounded_rectangle(box, 0.3 * unit, fill=back, outline=dim(WHITE if place in plan.homes else palette.INK))
-        middle = top + high / 2
-        write(draw, (left + 0.45 * unit, middle), plan.places[place], ink, size)
-        for dot, other in enumerate(living[1:7]):
-            x, r = left + long(place) - 0.55 * unit * (min(dots(place), 6) - dot) - 0.1 * unit, 0.2 * unit
+        write(draw, (left + 0.45 * unit, middle), words, ink, size)
+        others = living[1:7]
+        for dot, other in enumerate(others):
+            x, r = right - 0.55 * unit * (len(others) - dot) - 0.1 * unit, 0.2 * unit
             draw.ellipse((x - r, middle - r, x + r, middle + r), fill=palette.person(other), outline=WHITE)

@@ -11,14 +11,24 @@ from ..types import State, World
 from . import clock, palette
 from .pen import EXTRA, pillow
 from .picture import frame
+from .plan import plan
+from .scene import meetings, sky
 
 SUFFIXES = (".gif", ".mp4")
 SAMPLES = 10  # frames from which the palette of a GIF is made
+HOLD = 4  # times as long as the others does a frame last in which people talk or quarrel, or nobody would see it
 COLOURS = 255  # of a GIF; Pillow keeps one for what has not changed
 
 
 def animate(
-    world: World, states: Iterable[State], path: str | Path, *, fps: int = 12, scale: int = 12, panel: bool = True
+    world: World,
+    states: Iterable[State],
+    path: str | Path,
+    *,
+    fps: int = 12,
+    scale: int = 12,
+    panel: bool = True,
+    ties: bool = True,
 ) -> Path:
     """Write a film of one town.
 
@@ -26,9 +36,10 @@ def animate(
         world: the world.
         states: one town at one tick after the other, on the host.
         path: where to write; the suffix says how, `.gif` or `.mp4`.
-        fps: frames a second, 1 to 50.
+        fps: frames a second, 1 to 50; one in which people talk or quarrel stands longer.
         scale: pixels a cell.
         panel: whether the table of people is drawn beside the map.
+        ties: whether strong ties are drawn as lines between people.
 
     Returns:
         The path.
@@ -45,26 +56,32 @@ def animate(
     states = list(states)
     if not states:
         raise ValueError("there are no states to draw")
-    frames = lambda some: (frame(world, state, scale, panel) for state in some)
+    frames = lambda some: (frame(world, state, scale, panel, ties) for state in some)
     if path.suffix.lower() == ".gif":
-        _gif(path, frames(states), _palette(frames(_samples(world, states))), fps)
+        _gif(path, frames(states), _palette(frames(_samples(world, states)), plan(world).signs), holds(states), fps)
     else:
-        _mp4(path, frames(states), fps)
+        _mp4(path, frames(states), holds(states), fps)
     return path
 
 
+def holds(states: list[State]) -> list[int]:
+    """How many times as long as a usual one each frame lasts."""
+    return [HOLD if meetings(state) else 1 for state in states]
+
+
 def _samples(world: World, states: list[State]) -> list[State]:
-    """A few states that show every light there is: the first at each step of darkness, then some in between."""
-    lights: dict[int, State] = {}
+    """A few states that show every light there is: the first at each step of darkness under each sky, then some in between."""
+    lights: dict[tuple[int, str], State] = {}
     for state in states:
-        lights.setdefault(clock.level(clock.clock(world, state).hours), state)
+        lights.setdefault((clock.level(clock.clock(world, state).hours), sky(world, state)), state)
     every = max(len(lights) // SAMPLES, 1)
     return [*list(lights.values())[::every], *states[:: max(len(states) // 4, 1)]]
 
 
-def _palette(frames: Iterable[Any]) -> np.ndarray:
-    """One palette for all frames, u8[COLOURS, 3]: the colours of people and activities, then those seen most."""
+def _palette(frames: Iterable[Any], signs: tuple[str, ...]) -> np.ndarray:
+    """One palette for all frames, u8[COLOURS, 3]: the colours of people, activities and marks, then those seen most."""
     fixed = [*palette.PEOPLE, *palette.ACTIVITY.values(), palette.INK, palette.PAPER, palette.RULE, (255, 255, 255)]
+    fixed += [palette.MARKS.get(sign, palette.OFF) for sign in signs]
     Image = pillow().Image
     seen = Image.fromarray(np.concatenate([np.asarray(picture) for picture in frames]))
     count = COLOURS - len(set(fixed))
@@ -74,7 +91,7 @@ def _palette(frames: Iterable[Any]) -> np.ndarray:
     return np.array(list(dict.fromkeys([*triples, *unused]))[:COLOURS], np.uint8)
 
 
-def _gif(path: Path, frames: Iterator[Any], colours: np.ndarray, fps: int) -> None:
+def _gif(path: Path, frames: Iterator[Any], colours: np.ndarray, holds: list[int], fps: int) -> None:
     """Frames without dither, of which only what has changed is stored; all share one table of colours."""
     Image, table = pillow().Image, colours.tobytes()
     mould = Image.new("P", (1, 1))
@@ -84,7 +101,7 @@ def _gif(path: Path, frames: Iterator[Any], colours: np.ndarray, fps: int) -> No
         path,
         save_all=True,
         append_images=dull,
-        duration=round(1000 / fps),
+        duration=[round(1000 / fps) * times for times in holds],
         loop=0,
         disposal=1,
         optimize=True,
@@ -93,7 +110,7 @@ def _gif(path: Path, frames: Iterator[Any], colours: np.ndarray, fps: int) -> No
     )
 
 
-def _mp4(path: Path, frames: Iterator[Any], fps: int) -> None:
+def _mp4(path: Path, frames: Iterator[Any], holds: list[int], fps: int) -> None:
     """H.264 in 4:2:0, which wants even sides: an odd one gets its last line twice."""
     try:
         import imageio.v2 as imageio
@@ -105,7 +122,9 @@ def _mp4(path: Path, frames: Iterator[Any], fps: int) -> None:
         warnings.filterwarnings(
             "ignore", r"os\.fork\(\) was called", RuntimeWarning
         )  # JAX warns; ffmpeg is run at once
-        for picture in frames:
+        for picture, times in zip(frames, holds, strict=True):
             pixels = np.asarray(picture)
             odd = [(0, side % 2) for side in pixels.shape[:2]]
-            writer.append_data(np.pad(pixels, (*odd, (0, 0)), mode="edge"))
+            pixels = np.pad(pixels, (*odd, (0, 0)), mode="edge")
+            for _ in range(times):
+                writer.append_data(pixels)

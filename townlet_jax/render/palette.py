@@ -67,6 +67,23 @@ ACTIVITY: dict[str, Colour] = {
     "away": GONE,
 }
 
+MARKS: dict[str, Colour] = {
+    "success": (38, 146, 84),
+    "failure": (222, 120, 16),
+    "avoided": FAINT,
+    "quarrel": (204, 40, 36),
+    "friend": (0, 150, 96),
+    "rival": (214, 36, 64),
+    "closed": (204, 40, 36),
+}
+SKY: dict[str, Colour] = {
+    "sunny": (244, 178, 34),
+    "clear": (92, 104, 160),
+    "rainy": (58, 124, 204),
+    "cold": (84, 164, 222),
+}
+OFF, CLOUD = (216, 44, 44), (142, 152, 168)
+
 SHIFT: dict[str, Colour] = {
     "idle": FAINT,
     "await": (54, 110, 190),

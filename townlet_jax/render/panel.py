@@ -3,14 +3,15 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from . import icons, palette, sprites
+from . import caption, icons, marks, palette, sprites
 from .clock import Clock, darkness
 from .lettering import shorten, width_of, write
 from .pen import pillow, reduce, sheet
 from .people import SHIFTS, Person, gerund
 from .plan import Plan
+from .scene import Scene
 
 FULL = 16  # people; with more, the bars are left out
 LEAST = 11  # pixels, the smallest unit of a panel
@@ -30,6 +31,20 @@ SIGNS = {
 }
 
 
+class Entry(NamedTuple):
+    """One drawing of a legend."""
+
+    group: str  # mark, kind or activity
+    name: str
+
+    @property
+    def words(self) -> str:
+        """What it means."""
+        if self.group == "mark":
+            return marks.meaning(self.name)
+        return SIGNS[self.name] if self.group == "activity" else self.name.replace("_", " ")
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where everything goes, in pixels; the same for every frame of a world."""
@@ -43,7 +58,8 @@ class Layout:
     words: float  # width of the column of words
     bar: float  # width of the column of one need, 0 if there is none
     needs: tuple[str, ...]
-    legends: int  # how many of the two legends there is room for: kinds of facilities, then signs
+    signs: tuple[str, ...]  # marks that the legend explains
+    legends: int  # how many of the legends there is room for, see `legends`
 
     @property
     def column(self) -> float:
@@ -51,7 +67,9 @@ class Layout:
         return (self.width - self.unit) / self.columns
 
 
-def layout(plan: Plan, offers: tuple[str, ...], needs: tuple[str, ...], unit: int, height: int) -> Layout:
+def layout(
+    plan: Plan, offers: tuple[str, ...], needs: tuple[str, ...], unit: int, height: int, signs: tuple[str, ...] = ()
+) -> Layout:
     """The layout of the panel beside a map.
 
     Args:
@@ -60,6 +78,7 @@ def layout(plan: Plan, offers: tuple[str, ...], needs: tuple[str, ...], unit: in
         needs: names of all needs.
         unit: pixels a cell.
         height: pixels of the map.
+        signs: the marks that may be on the map; there is always room for their legend.
     """
     u, number = max(unit, LEAST), len(plan.agent_homes)
     full = number <= FULL
@@ -76,32 +95,34 @@ def layout(plan: Plan, offers: tuple[str, ...], needs: tuple[str, ...], unit: in
     lines = math.ceil(number / columns)
     least = (ROW if full else SHORT) * u
     width = round(columns * column + u)
-    height = max(height, math.ceil(HEAD * u + lines * least + u))
-    rows = [_legend_rows(entries, u, width) for entries in legends(plan)]
-    spare = [height - (HEAD + 0.6 + sum(LINE * count + 0.8 for count in rows[:n])) * u for n in range(3)]
-    fits = max([n for n in range(3) if spare[n] >= lines * least], default=0)
+    high = [(LINE * _legend_rows(entries, u, width) + 0.8) * u for entries in legends(plan, signs)]
+    height = max(height, math.ceil(HEAD * u + lines * least + (0.6 * u + high[0] if signs else u)))
+    spare = [height - (HEAD + 0.6) * u - sum(high[:n]) for n in range(len(high) + 1)]
+    fits = max([n for n, left in enumerate(spare) if left >= lines * least], default=0)
     row = min(spare[fits] / lines, (TALLEST if full else SHORT) * u)
-    return Layout(u, width, height, number, columns, row, words, bar, needs if full else (), fits)
+    return Layout(u, width, height, number, columns, row, words, bar, needs if full else (), signs, fits)
 
 
-def panel(layout: Layout, plan: Plan, time: Clock, folk: list[Person], events: str = "") -> Any:
-    """The panel at one tick, with the events that are on: RGB image of layout.height x layout.width pixels."""
+def panel(layout: Layout, plan: Plan, time: Clock, folk: list[Person], scene: Scene) -> Any:
+    """The panel at one tick: RGB image of layout.height x layout.width pixels."""
     picture = _blank(layout, plan).copy()
     draw = pillow().ImageDraw.Draw(picture)
     _time(draw, layout, time)
     u = layout.unit
-    _write(draw, layout, (0.8 * u, 4.15 * u), events, palette.INK, 0.92, room=layout.width - 1.6 * u)
+    caption.tell(picture, (0.8 * u, 4.05 * u), caption.parts(scene), _size(u, 0.92), layout.width - 1.6 * u)
     lines = math.ceil(layout.people / layout.columns)
+    signs = marks.of_people(scene.meetings)
     for place, someone in enumerate(folk):
         left = 0.5 * layout.unit + layout.column * (place // lines)
         top = HEAD * layout.unit + layout.row * (place % lines)
-        _person(picture, draw, layout, someone, left, top)
+        _person(picture, draw, layout, someone, signs.get(someone.index, ""), left, top)
     return picture
 
 
-def legends(plan: Plan) -> tuple[list[str], list[str]]:
-    """The entries of both legends: kinds of facilities, signs of activities."""
-    return list(dict.fromkeys(plan.kinds)), list(SIGNS)
+def legends(plan: Plan, signs: tuple[str, ...]) -> list[list[Entry]]:
+    """The entries of all legends, from the bottom up: marks if there are any, kinds of facilities, activities."""
+    groups = {"mark": signs, "kind": dict.fromkeys(plan.kinds), "activity": SIGNS}
+    return [[Entry(group, name) for name in names] for group, names in groups.items() if names or group != "mark"]
 
 
 def _size(unit: int, share: float) -> int:
@@ -136,7 +157,7 @@ def _blank(layout: Layout, plan: Plan) -> Any:
         y = round(HEAD * u + line * layout.row)
         draw.line((0.5 * u, y, layout.width - 0.5 * u, y), fill=palette.RULE)
     bottom = layout.height - 0.2 * u
-    for entries in legends(plan)[: layout.legends]:
+    for entries in legends(plan, layout.signs)[: layout.legends]:
         _legend(picture, draw, layout, entries, bottom)
         bottom -= (_legend_rows(entries, u, layout.width) * LINE + 0.4) * u
         draw.line((0.5 * u, round(bottom), layout.width - 0.5 * u, round(bottom)), fill=palette.RULE)
@@ -159,8 +180,8 @@ def _time(draw: Any, layout: Layout, time: Clock) -> None:
     draw.ellipse((x - radius, middle - radius, x + radius, middle + radius), fill=face, outline=palette.INK, width=2)
 
 
-def _person(picture: Any, draw: Any, layout: Layout, someone: Person, left: float, top: float) -> None:
-    """One row of the table."""
+def _person(picture: Any, draw: Any, layout: Layout, someone: Person, sign: str, left: float, top: float) -> None:
+    """One row of the table; who talks or quarrels has that mark for a badge."""
     u, middle = layout.unit, top + layout.row / 2
     full = layout.bar > 0
     unit = round(1.15 * u) if full else u
@@ -170,7 +191,7 @@ def _person(picture: Any, draw: Any, layout: Layout, someone: Person, left: floa
     shift = _shift(someone) if full and someone.alive else ""
     line = middle - 0.55 * u if shift else middle
     ink = palette.INK if someone.alive else palette.GONE
-    badge = sprites.badge(someone.activity, someone.letter, u)
+    badge = marks.mark(sign, round(1.2 * u)) if sign else sprites.badge(someone.activity, someone.letter, u)
     picture.paste(badge, (round(words), round(line - badge.height / 2)), badge)
     room = layout.words - 2.4 * u
     _write(draw, layout, (words + 1.35 * u, line), someone.words, ink, 0.92, room=room)
@@ -201,33 +222,35 @@ def _bar(draw: Any, layout: Layout, left: float, middle: float, share: float) ->
         )
 
 
-def _legend_rows(entries: list[str], unit: int, width: int) -> int:
+def _legend_rows(entries: list[Entry], unit: int, width: int) -> int:
     """Rows that the legend takes."""
     return math.ceil(len(entries) / _across(entries, unit, width))
 
 
-def _across(entries: list[str], unit: int, width: int) -> int:
+def _across(entries: list[Entry], unit: int, width: int) -> int:
     """Entries of the legend in a row."""
-    widest = max([width_of(_readable(entry), _size(unit, 0.78)) for entry in entries] + [0.0]) + 2.0 * unit
+    widest = max([width_of(entry.words, _size(unit, 0.78)) for entry in entries] + [0.0]) + 2.0 * unit
     return max(int((width - 1.6 * unit) // widest), 1)
 
 
-def _readable(entry: str) -> str:
-    return SIGNS.get(entry, entry).replace("_", " ")
-
-
-def _legend(picture: Any, draw: Any, layout: Layout, entries: list[str], bottom: float) -> None:
-    """Signs or kinds of facilities with their drawings, in rows that end at `bottom`."""
+def _legend(picture: Any, draw: Any, layout: Layout, entries: list[Entry], bottom: float) -> None:
+    """One legend, in rows that end at `bottom`."""
     u, across = layout.unit, _across(entries, layout.unit, layout.width)
     step = (layout.width - 1.6 * u) / across
     top = bottom - _legend_rows(entries, u, layout.width) * LINE * u
     for index, entry in enumerate(entries):
         x, y = 0.8 * u + step * (index % across), top + LINE * u * (index // across)
-        if entry in SIGNS:
-            drawn = sprites.badge(entry, "", round(1.15 * u))
-            picture.paste(drawn, (round(x), round(y)), drawn)
-        else:
-            icon, pen = sheet(1, 1, round(1.1 * u), sprites.FINE, palette.PAPER)
-            icons.facility(pen, entry)
-            picture.paste(reduce(icon, sprites.FINE), (round(x), round(y)))
-        _write(draw, layout, (x + 1.5 * u, y + 0.56 * u), _readable(entry), palette.INK, 0.78)
+        drawn = _drawing(entry, u)
+        picture.paste(drawn, (round(x), round(y)), drawn)
+        _write(draw, layout, (x + 1.5 * u, y + 0.56 * u), entry.words, palette.INK, 0.78)
+
+
+def _drawing(entry: Entry, unit: int) -> Any:
+    """The drawing of an entry: RGBA image."""
+    if entry.group == "activity":
+        return sprites.badge(entry.name, "", round(1.15 * unit))
+    if entry.group == "mark":
+        return marks.mark(entry.name, round(1.2 * unit))
+    icon, pen = sheet(1, 1, round(1.1 * unit), sprites.FINE, palette.PAPER)
+    icons.facility(pen, entry.name)
+    return reduce(icon, sprites.FINE).convert("RGBA")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+MOST_PIXELS = 24_000_000  # of a fine raster
 EXTRA = "pip install 'townlet-jax[viz]'"
 Colour = tuple[int, ...]  # red, green, blue and perhaps alpha, 0 to 255
 Point = tuple[float, float]  # right and down, in cells
@@ -73,6 +74,11 @@ class Pen:
         font = pillow().ImageFont.load_default(size)
         stroke = round(size * weight)
         self.draw.text((px, py), words, fill=fill, font=font, anchor="mm", stroke_width=stroke, stroke_fill=fill)
+
+
+def fineness(pixels: int, most: int) -> int:
+    """How many times finer than a picture of so many pixels its raster may be, at most `most` and MOST_PIXELS in all."""
+    return next((fine for fine in range(most, 1, -1) if pixels * fine * fine <= MOST_PIXELS), 1)
 
 
 def sheet(columns: float, rows: float, unit: int, fine: int, fill: Colour) -> tuple[Any, Pen]:

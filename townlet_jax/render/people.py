@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import fixed
-from ..systems import employment, intents, lifecycle, occasions, perturbations
-from ..types import NOBODY, NOTHING, Agents, State, World
+from ..systems import employment, intents, lifecycle
+from ..types import NOTHING, Agents, State, World
 from .plan import Plan, plan
+from .scene import meetings
 
 MEANING: dict[str, tuple[str, ...]] = {  # activity -> words in the names of offers
     "sleep": ("sleep", "nap", "rest", "doze"),
@@ -132,28 +133,14 @@ def _doing(world: World, state: State) -> _Doing:
 def _company(state: State) -> dict[str, dict[int, int]]:
     """Who talks and quarrels with whom in this tick."""
     talks, shuns, quarrels = {}, {}, {}
-    if "chat" in state.slots:
-        slot = state.slots["chat"]
-        for a, (outcome, partner) in enumerate(
-            zip(np.asarray(slot.outcome).tolist(), np.asarray(slot.partner).tolist())
-        ):
-            if outcome in (occasions.SUCCESS, occasions.FAILURE):
-                talks |= {a: partner, partner: a}
-            elif outcome == occasions.AVOIDED:
-                shuns[a] = partner
-    conflict = None if "queues" not in state.slots else state.slots["queues"].conflict
-    if conflict is not None:
-        quarrels = {a: b for a, b in enumerate(np.asarray(conflict).tolist()) if b != NOBODY}
+    for one, other, sign in meetings(state):
+        if sign == "quarrel":
+            quarrels[one] = other
+        elif sign == "avoided":
+            shuns[one] = other
+        else:
+            talks |= {one: other, other: one}
     return {"talks": talks, "shuns": shuns, "quarrels": quarrels}
-
-
-def happenings(world: World, state: State) -> str:
-    """The events that are on, in words."""
-    if not world.static.has("perturbations"):
-        return ""
-    on = np.asarray(perturbations.active(world, state))
-    names = world.params["perturbations"].names
-    return ", ".join(name.replace("_", " ") for name, is_on in zip(names, on) if is_on)
 
 
 def _activity(world: World, town: Plan, doing: _Doing, cells: np.ndarray, a: int) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..core.grid import GROUNDS
 from ..types import NOTHING, World
+from .scene import signs
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,8 @@ class Plan:
     trades: tuple[str, ...]  # [P] the trade of each post
     agent_homes: np.ndarray  # i64[A]
     entries: np.ndarray  # i64[E] cells where newcomers arrive
+    signs: tuple[str, ...]  # marks that pictures of it may show, see `scene.signs`
+    has_news: bool  # whether something may fail or happen that a caption tells of
 
     def place(self, cell: int) -> int:
         """The place of a flat cell, -1 outdoors."""
@@ -84,6 +87,8 @@ def _plan(order: _Order) -> Plan:
         trades=tuple(static.names.jobs[job] if static.names.jobs else "" for job in host(tables.post_job)),
         agent_homes=homes,
         entries=host(tables.entry_cell),
+        signs=signs(order.world),
+        has_news=static.has("perturbations") or static.has("utilities"),
     )
 
 

@@ -5,10 +5,11 @@ import string
 import numpy as np
 
 from ..types import State, World
-from . import clock, palette
+from . import caption, clock, palette
 from .palette import Colour, mix
 from .people import SHIFTS, Person, people
 from .plan import Plan, labels, plan
+from .scene import scene
 
 MARKS = string.digits[1:] + string.ascii_uppercase + "αβγδεζηθικλμνξοπρστυφχψωΓΔΘΛΞ"  # people
 GROUND = {
@@ -23,6 +24,7 @@ GROUND = {
     "shelf": "%",
     "table": "*",
 }
+SHUT = "!"  # a facility out of service
 RESET = "\x1b[0m"
 
 
@@ -43,7 +45,10 @@ def ansi(world: World, state: State, *, color: bool = True) -> str:
     town, folk, time = plan(world), people(world, state), clock.clock(world, state)
     letters, inks, backs = _static(town)
     shade = clock.light(clock.level(time.hours)) if color else np.ones(3)
-    lines = [f"{town.name.replace('_', ' ').capitalize()}  {time.words}"]
+    now = scene(world, state, ties=False)
+    news = [words for _, words in caption.parts(now)]
+    lines = ["  ".join([town.name.replace("_", " ").capitalize(), time.words, *news])]
+    shut = {int(town.facilities[facility]) for facility, _ in now.shut}
     bodies = {someone.cell: someone for someone in folk if someone.alive}
     for row in range(town.rows):
         cells = []
@@ -52,11 +57,13 @@ def ansi(world: World, state: State, *, color: bool = True) -> str:
             back = tuple(int(part) for part in backs[row, column] * shade)
             if someone is not None:
                 cells.append((mark(someone.index), (255, 255, 255), palette.person(someone.index), True))
+            elif row * town.columns + column in shut:
+                cells.append((SHUT, palette.MARKS["closed"], palette.GONE, True))
             else:
                 cells.append((letters[row][column], tuple(inks[row, column].tolist()), back, False))
         lines.append(_painted(cells, color))
     needs = world.static.names.needs
-    return "\n".join([*lines, *_legend(town, color), *(_line(someone, needs, color) for someone in folk)])
+    return "\n".join([*lines, *_legend(town, color, bool(shut)), *(_line(someone, needs, color) for someone in folk)])
 
 
 def mark(index: int) -> str:
@@ -108,9 +115,10 @@ def _ink(text: str, colour: Colour, color: bool) -> str:
     return f"\x1b[38;2;{';'.join(map(str, colour))}m{text}{RESET}" if color else text
 
 
-def _legend(town: Plan, color: bool) -> list[str]:
+def _legend(town: Plan, color: bool, shut: bool) -> list[str]:
     """What the characters of the map mean."""
     grounds = [f"{GROUND[word]} {word}" for word in GROUND if word != "grass" and (town.ground == word).any()]
+    grounds += [f"{SHUT} out of service"] if shut else []
     kinds = [f"{letter} {kind.replace('_', ' ')}" for kind, letter in signs(town).items()]
     return [
         _ink("   ".join(entries), mix(palette.FAINT, (255, 255, 255), 0.3), color)

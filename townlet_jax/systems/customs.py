@@ -7,7 +7,7 @@ from flax import struct
 from pydantic import Field
 
 from ..core import fixed
-from ..types import Array, Section
+from ..types import Array, Section, World
 from .occasions import EVENTS, MOST_TICKS
 
 PARTS = ("trust", "familiarity", "rivalry")
@@ -35,8 +35,8 @@ class Config(Section):
 
     stage: Literal["OFF", "A", "B", "C1", "C2", "C3"] = Field(
         "C1",
-        description="OFF as without this section and `chat`, A ties, B and chat, C1 and rewards for chats,"
-        " C2 and for avoiding rivals, C3 and for good ties",
+        description="OFF as without this section, `chat` and `arguments`, A ties and as without `chat`, B and chat, C1 and"
+        " rewards for chats, C2 and for avoiding rivals, C3 and for good ties",
     )
     events: Events = Field(Events(), description="what each event changes")
     meals: tuple[str, ...] = Field((), max_length=24, description="offers that are meals when others eat beside")
@@ -94,6 +94,15 @@ def build(config, names) -> Params:
         max_friends=config.max_friends,
         max_rivals=config.max_rivals,
     )
+
+
+def meaning(world: World, event: str) -> Array:
+    """What an event changes: i32[3], trust, familiarity and rivalry in parts of fixed.TIE, of whichever section says so."""
+    if event == "overtaken":
+        return world.params["queues"].fairness.rage.change
+    if event == "argument":
+        return world.params["arguments"].change
+    return world.params["relationships"].change[EVENTS.index(event)]
 
 
 def check(config) -> list[tuple[str, str]]:

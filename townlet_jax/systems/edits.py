@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from ..core import fixed
 from ..types import NOBODY, Array, State, World
-from . import economy, lifecycle, occasions, perturbations, relationships
+from . import economy, lifecycle, occasions, perturbations, relationships, reviews
 
 MOST = 1 << 24  # mills that an edit leaves in a wallet at most, about 16,777 coins
 
@@ -217,6 +217,15 @@ def command(world: World, state: State, who: Array, action: Array) -> tuple[Stat
     return state.put(intents=slot.replace(order=order)), mine.any()
 
 
+def judge(world: World, state: State, who: Array, verdict: Callable[[State, Array], State]) -> tuple[State, Array]:
+    """Decide the case of one who stands in the exit queue: `reviews.approve` or `reviews.defer` it."""
+    (who,) = whole(state, who)
+    if not world.static.has("reviews"):
+        return state, jnp.bool_(False)
+    done = only(world, who, state.slots["reviews"].pending).any()
+    return verdict(state, jnp.where(done, who, NONE)), done
+
+
 def obeys(world: World) -> bool:
     """Whether people in this world take orders; static."""
     return world.static.has("intents") and world.params["intents"].possession
@@ -251,6 +260,8 @@ VERBS: dict[str, Change] = {
     "possess": lambda world, state, edit: possess(world, state, edit.who),
     "release": lambda world, state, edit: release(world, state, edit.who),
     "command": lambda world, state, edit: command(world, state, edit.who, edit.which),
+    "approve": lambda world, state, edit: judge(world, state, edit.who, reviews.approve),
+    "defer": lambda world, state, edit: judge(world, state, edit.who, reviews.defer),
 }
 NONE = -1  # no agent, no cell, need, event or action
 

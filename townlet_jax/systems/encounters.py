@@ -17,6 +17,7 @@ from .relationships import affinity, avoids
 
 NEAREST = 4  # people whom the primitives talk_0 to talk_3 name
 SHADOW = 2  # steps by which one may be farther from the target than who is looked for
+NORTH, EAST, SOUTH, WEST = range(4)  # as in `core.grid.DIRECTIONS`
 EFFORT = fixed.to_tie(0.02)  # affinity that a step of the way is worth
 
 
@@ -68,23 +69,45 @@ def over(world: World, state: State) -> Array:
     return (state.slots["intents"].option == world.static.actions.company) & (talked | ~still)
 
 
-def approach(world: World, state: State, partner: Array) -> Array:
-    """The direction i8[A] in which each walks up to a partner i16[A]; ARRIVED if there is none, or no way that leads closer."""
-    town, here = world.map, state.agents.cell
-    assert town.landmark is not None  # since the world has chats
-    someone = partner != NOBODY
+def landmark(world: World, state: State, partner: Array) -> Array:
+    """The target of the map that is nearest to each partner i16[A]: i32[A]; any target where there is no partner."""
+    assert world.map.landmark is not None  # since the world has chats
+    here = state.agents.cell
+    return world.map.landmark[here[jnp.minimum(partner, here.shape[0] - 1)]].astype(jnp.int32)
+
+
+def closing(world: World, state: State, partner: Array, target: Array, hop: Array) -> Array:
+    """The direction i8[A] in which each walks up to a partner i16[A]; ARRIVED beside it.
+
+    Args:
+        world: the world.
+        state: one town.
+        partner: whom each looks for; for who looks for nobody the answer means nothing.
+        target: the partner's `landmark`, i32[A].
+        hop: the way there by the tables i8[A], which is right from afar.
+    """
+    town, here, width = world.map, state.agents.cell, jnp.uint16(world.static.width)
     there = here[jnp.minimum(partner, here.shape[0] - 1)]
-    target = town.landmark[there]
-    hop, behind = town.next_hop[here, target], town.distance[here, target] - town.distance[there, target]
-    around = jnp.concatenate([here[:, None], town.neighbour[here]], axis=1)  # stay, then the four steps
-    width = jnp.uint16(world.static.width)
-    row, col = (around // width).astype(jnp.int32), (around % width).astype(jnp.int32)
-    down = jnp.abs(row - (there // width).astype(jnp.int32)[:, None])
-    across = jnp.abs(col - (there % width).astype(jnp.int32)[:, None])
-    gap = (down + across) * 256 + jnp.maximum(down, across)  # the longer side of the way first
-    best = jnp.argmin(gap, axis=1)
-    crow = (best > 0) & (behind <= SHADOW)
-    return jnp.where(someone, jnp.where(crow, (best - 1).astype(jnp.int8), hop), jnp.int8(ARRIVED))
+    behind = town.distance[here, target] - town.distance[there, target]
+    down = (there // width).astype(jnp.int16) - (here // width).astype(jnp.int16)
+    across = (there % width).astype(jnp.int16) - (here % width).astype(jnp.int16)
+    upright, sideways = jnp.abs(down), jnp.abs(across)
+    free = town.neighbour[here] != here[:, None]
+    may_rise = (down != 0) & jnp.where(down < 0, free[:, NORTH], free[:, SOUTH])
+    may_turn = (across != 0) & jnp.where(across > 0, free[:, EAST], free[:, WEST])
+    rise = jnp.where(down < 0, jnp.int8(NORTH), jnp.int8(SOUTH))
+    turn = jnp.where(across > 0, jnp.int8(EAST), jnp.int8(WEST))
+    first = (upright > sideways) | ((upright == sideways) & (rise < turn))  # the longer side of the way
+    crow = jnp.where(may_rise & (first | ~may_turn), rise, turn)
+    way = jnp.where((may_rise | may_turn) & (behind <= SHADOW), crow, hop)
+    return jnp.where(jnp.maximum(upright, sideways) <= 1, jnp.int8(ARRIVED), way)
+
+
+def approach(world: World, state: State, partner: Array) -> Array:
+    """The direction i8[A] in which each walks up to a partner i16[A]; ARRIVED if there is none, or one is beside it."""
+    target = landmark(world, state, partner)
+    hop = world.map.next_hop[state.agents.cell, target]
+    return jnp.where(partner != NOBODY, closing(world, state, partner, target, hop), jnp.int8(ARRIVED))
 
 
 def addressed(world: World, state: State, action: Array, partner: Array) -> Array:

@@ -3,7 +3,7 @@
 A reservation ends after `max_hold` ticks. Who held it without using it while others waited, and who has used it while others
 waited, may not queue there again for `cooldown_ticks`. When it falls free, the one of least place - age_weight * ticks waited is
 next, unless the last user favours somebody by their ties and nobody before that one has waited for `max_hold` ticks. Who is kept
-waiting, or ends a reservation, quarrels with the holder.
+waiting, or ends a reservation, quarrels with the holder. `rage` lets those storm off who have had enough (`systems.storms`).
 
 Part of the system `queues`, whose slot holds all of it.
 """
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ..core import blocks, fixed, masks, turns
 from ..types import NOBODY, NOTHING, Array, Section, State, World
-from . import personality, relationships
+from . import personality, relationships, storms
 
 COUNTERS = ("cooldowns", "rotations", "timeouts")
 LONGEST = 600  # ticks of a cooldown, at most
@@ -37,6 +37,7 @@ class Config(Section):
     )
     age_weight: float = Field(0.1, ge=0, le=1, description="places in the queue that a tick of waiting counts for")
     impatient_after: int = Field(30, ge=1, le=1000, description="ticks behind one holder after which the two quarrel")
+    rage: storms.Config | None = Field(None, description="who waits too long storms off; null is nobody")
 
 
 class Params(struct.PyTreeNode):
@@ -46,6 +47,7 @@ class Params(struct.PyTreeNode):
     cooldown: Array  # i16[] ticks
     age_weight: Array  # i32[] places a tick, parts of fixed.SHARE
     impatient_after: Array  # i16[] ticks
+    rage: storms.Params | None = None
 
 
 class Record(struct.PyTreeNode):
@@ -59,6 +61,7 @@ class Record(struct.PyTreeNode):
     refused: Array  # i16[A] the facility at which one is refused in this tick, NOTHING if at none
     counts: Array  # i32[COUNTERS] since the start
     now: Array  # i8[COUNTERS] in this tick
+    rage: storms.Record | None = None
 
 
 def build(config: Config | None) -> Params | None:
@@ -68,6 +71,7 @@ def build(config: Config | None) -> Params | None:
         cooldown=jnp.int16(config.cooldown_ticks),
         age_weight=jnp.int32(fixed.to_share(config.age_weight)),
         impatient_after=jnp.int16(config.impatient_after),
+        rage=storms.build(config.rage),
     )
 
 
@@ -77,7 +81,7 @@ def init(world: World) -> dict[str, Any]:
     zeros, nothing = jnp.zeros(A, jnp.int16), jnp.full(A, NOTHING, jnp.int16)
     counts = jnp.zeros(len(COUNTERS), jnp.int32)
     cooldowns = jnp.zeros((A, F), jnp.int16)
-    fair = Record(zeros, zeros, nothing, zeros, cooldowns, nothing, counts, counts.astype(jnp.int8))
+    fair = Record(zeros, zeros, nothing, zeros, cooldowns, nothing, counts, counts.astype(jnp.int8), storms.init(world))
     return {"conflict": nothing, "intensity": zeros, "handover": nothing, "fair": fair}
 
 
@@ -166,6 +170,8 @@ def settle(world: World, state: State, wants: Array, stays: Array, dawdles: Arra
         "handover": jnp.where(passes.any(0), passes.argmax(0).astype(jnp.int16), jnp.int16(NOBODY)),
         "fair": Record(**memory, behind=behind, cooldown=past.left, refused=refused, counts=counts, now=now),
     }
+    if world.params["queues"].fairness.rage is not None:
+        waits, place, record = storms.leave(world, state, stays, waits, place, record)
     return waits, tail, place, record
 
 
@@ -244,4 +250,5 @@ def metrics(state: State) -> dict[str, Array]:
         "queues/quarrels": masks.count(slot.conflict != NOBODY),
         "queues/handovers": masks.count(slot.handover != NOBODY),
     }
-    return {name: number.astype(jnp.float32) for name, number in found.items()}
+    found = {name: number.astype(jnp.float32) for name, number in found.items()}
+    return found if slot.fair.rage is None else found | storms.metrics(state)

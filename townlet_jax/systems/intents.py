@@ -76,7 +76,9 @@ def init(world: World, key: Key) -> Slot:
 
 def finished(world: World, state: State) -> Array:
     """Who is done with what it chose: bool[A]."""
-    ended = state.slots["affordances"].finished
+    ended, fair = state.slots["affordances"].finished, state.slots["queues"].fair
+    if fair is not None and fair.rage is not None:
+        ended = ended | fair.rage.storms
     return ended if world.static.actions.talk is None else ended | encounters.over(world, state)
 
 
@@ -222,6 +224,27 @@ def socialise(world: World, state: State, action: Array, slot: Slot, verb: Array
     follows = free & ~speaks & (slot.partner != NOBODY) & (hop != ARRIVED)
     verb = jnp.where(speaks, jnp.int8(TALK), jnp.where(follows, jnp.int8(MOVE), verb))
     return verb, jnp.where(speaks, whom.astype(jnp.int8), jnp.where(follows, hop, arg))
+
+
+def heading(world: World, state: State) -> Array:
+    """The direction i8[A] of the next step of each on its way, ARRIVED if there is none.
+
+    That is the way to what its option is about, to whom it looks for, or to the meeting to which it is called. A view: it looks
+    the way up once, for the one of the three that counts.
+    """
+    slot, cell = state.slots["intents"], state.agents.cell
+    target, has = walk_target(world, state, slot)
+    partner, follows = slot.partner, jnp.zeros_like(has)
+    if partner is not None:
+        follows = (partner != NOBODY) & ~encounters.over(world, state)
+        target, has = jnp.where(follows, encounters.landmark(world, state, partner), target), has | follows
+    if meetings.held(world):
+        spot, goes = called(world, state)
+        target, has, follows = jnp.where(goes, spot, target), has | goes, follows & ~goes
+    hop = jnp.where(has, world.map.next_hop[cell, target], jnp.int8(ARRIVED))
+    if partner is None:
+        return hop
+    return jnp.where(follows, encounters.closing(world, state, partner, target, hop), hop)
 
 
 def metrics(world: World, state: State):

@@ -1,6 +1,6 @@
 """Needs: every agent's needs fall a little each tick, and an empty one hurts by the square.
 
-reads  agents.alive, agents.needs, slots.personality
+reads  agents.alive, agents.needs, slots.personality, slots.spirals
 writes agents.needs
 """
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..core import fixed, masks
 from ..types import Array, Section, State, System, World
-from . import personality
+from . import personality, spirals
 
 
 class Config(Section):
@@ -38,7 +38,7 @@ def build(config, names) -> Params:
 def step(world: World, state: State, bits: Array) -> State:
     """Decay, floored at empty."""
     agents = state.agents
-    decay = personality.hastened(world, state, world.params["needs"].decay)
+    decay = spirals.harder(world, state, personality.hastened(world, state, world.params["needs"].decay))
     needs = jnp.maximum(agents.needs - decay, 0)
     return state.replace(agents=agents.replace(needs=jnp.where(agents.alive[:, None], needs, 0)))
 

@@ -1,8 +1,10 @@
 """Occasions: what happened between people in this tick, read from the mechanics that a world runs. Functions only.
 
-Each occasion is an i16[A, A] in parts of `fixed.SHARE`: how much of the event took place between the two, as either tells it.
+Each occasion is an i16[A, A] in parts of `fixed.SHARE`: how much of the event took place between the two. Those of `EVENTS` are
+symmetric, and the YAML of `relationships` says what they change. The others belong to an optional mechanic, whose section says
+so, and go one way: the row is who feels it.
 
-reads  intent, agents, slots.chat, slots.queues, slots.affordances, slots.employment
+reads  intent, agents, slots.chat, slots.queues, slots.arguments, slots.affordances, slots.employment
 """
 
 import jax.numpy as jnp
@@ -48,7 +50,15 @@ def queues(world: World, state: State, blocked: Array) -> dict[str, Array]:
         found = {"conflict": jnp.where(pairs(slot.conflict, alive), slot.intensity[:, None], jnp.int16(0))}
     if slot.handover is not None:
         found["handover"] = whole(pairs(slot.handover, alive))
+    if slot.fair is not None and slot.fair.rage is not None:
+        rage = slot.fair.rage
+        found["overtaken"] = whole(rage.storms[:, None] & rage.by)
     return found
+
+
+def arguments(state: State) -> dict[str, Array]:
+    """Who hears whom argue in public."""
+    return {"argument": whole(state.slots["arguments"].witness)}
 
 
 def meals(world: World, state: State) -> dict[str, Array]:
@@ -71,8 +81,7 @@ def work(world: World, state: State) -> dict[str, Array]:
 
 
 def occasions(world: World, state: State, blocked: Array) -> dict[str, Array]:
-    """All that the mechanics of the world report: event -> i16[A, A] parts of SHARE, symmetric (the larger of what
-    the two tell), zero where somebody is not alive.
+    """All that the mechanics of the world report: event -> i16[A, A] parts of SHARE, zero where somebody is not alive.
 
     Args:
         world: the world.
@@ -84,13 +93,16 @@ def occasions(world: World, state: State, blocked: Array) -> dict[str, Array]:
         found |= chats(state)
     if has("queues"):
         found |= queues(world, state, blocked)
+    if has("arguments"):
+        found |= arguments(state)
     if has("affordances"):
         found |= meals(world, state)
     if has("employment"):
         found |= work(world, state)
     living = alive[:, None] & alive[None, :] & ~jnp.eye(alive.shape[0], dtype=bool)
     living, found = blocks.once((living, found))
-    return {event: jnp.where(living, jnp.maximum(amount, amount.T), jnp.int16(0)) for event, amount in found.items()}
+    both = {event: jnp.maximum(amount, amount.T) if event in EVENTS else amount for event, amount in found.items()}
+    return {event: jnp.where(living, amount, jnp.int16(0)) for event, amount in both.items()}
 
 
 def waiting(world: World, state: State, behind: Array) -> tuple[Array, Array]:

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
 
-from ..core import blocks, turns
+from ..core import blocks, fixed, turns
 from ..types import NOBODY, NOTHING, Array, Feature, Key, Section, State, System, World
-from . import fairness, personality
+from . import fairness, personality, storms
 from .intents import home_row
 
 Fairness = fairness.Config
@@ -117,7 +117,9 @@ def rules(world: World, state: State):
     holds = waits & (slot.place == 0)
     clean = (slot.conflict == NOBODY) & (slot.handover == NOBODY) & (fair.waited == 0) & (fair.refused == NOTHING)
     partner = (slot.conflict == NOBODY) | ((slot.conflict >= 0) & (slot.conflict < world.static.num_agents))
+    more = {} if fair.rage is None else storms.rules(world, state)
     return {
+        **more,
         "no reservation beyond its limit": (fair.held <= fairness.limit(world)).all(),
         "held by holders only": ((fair.held > 0) == holds).all(),
         "the refused do not queue": (~waits | (fairness.cooldown(state, slot.facility) == 0)).all(),
@@ -130,35 +132,43 @@ def rules(world: World, state: State):
 
 
 def fields(world: World) -> list[Feature]:
-    """Where one is refused."""
-    offers = world.static.names.offers
+    """Where one is refused, and how angry one is."""
+    offers, fair = world.static.names.offers, world.params["queues"].fairness
     refused = Feature("cooldown", len(offers), "ticks until one may queue there again / 60, at most 1", 0, 1, offers)
-    return [] if world.params["queues"].fairness is None else [refused]
+    unit = "the larger of ticks waited / patience and times overtaken / limit, at most 1"
+    angry = [] if fair is None or fair.rage is None else [Feature("anger", 1, unit, 0, 1)]
+    return [] if fair is None else [refused, *angry]
 
 
 def features(world: World, state: State) -> list[Array]:
-    """Where one is refused."""
-    if world.params["queues"].fairness is None:
+    """Where one is refused, and how angry one is."""
+    fair = world.params["queues"].fairness
+    if fair is None:
         return []
     ticks = blocks.once(fairness.cooldown(state, world.map.route[home_row(world, state)]))
-    return [jnp.minimum(ticks.astype(jnp.float32) * jnp.float32(1.0 / 60.0), 1.0)]
+    angry = [] if fair.rage is None else [storms.anger(world, state)]
+    return [jnp.minimum(ticks.astype(jnp.float32) * jnp.float32(1.0 / 60.0), 1.0), *angry]
 
 
 def check(config) -> list[tuple[str, str]]:
-    """A reservation must last for every offer, begun as late as one may: else nobody would ever be served."""
+    """A reservation must last for every offer, begun as late as one may: else nobody would ever be served. No number vanishes."""
     section, systems = config.systems.queues.fairness, config.systems
     start = systems.queues.start_within
     offers = systems.affordances.offers if systems.affordances else ()
-    if section is None or section.max_hold is None:
+    if section is None:
         return []
-    return [
+    wrong = []
+    if section.rage is not None and section.rage.rivalry > 0 and fixed.to_tie(section.rage.rivalry) == 0:
+        text = f"{section.rage.rivalry} is less than the town can count (2**-15)"
+        wrong.append(("systems.queues.fairness.rage.rivalry", text))
+    return wrong + [
         (
             "systems.queues.fairness.max_hold",
             f"{section.max_hold} ticks are not enough for {offer.name!r}, which takes {offer.ticks} and may begin"
             f" {start} ticks late (allowed: {offer.ticks + start} and more)",
         )
         for offer in offers
-        if section.max_hold < offer.ticks + start
+        if section.max_hold is not None and section.max_hold < offer.ticks + start
     ]
 
 

@@ -5,7 +5,7 @@ an hour of the town (a 24th of its day) ties fade towards 0 and the faint ones a
 a friendship of 0.5 lasts ten days without a word (0.002 an hour) and a rivalry of 0.7 a day and a half (0.02 an hour); at 0.0005
 and 0.005 a tick, which the specification weighs, no friendship would outlive two days and no rivalry a morning.
 
-reads  tick, intent, agents, slots.queues, slots.affordances, slots.employment, slots.chat, slots.personality
+reads  tick, intent, agents, slots.queues, slots.affordances, slots.employment, slots.chat, slots.arguments, slots.personality
 writes slots.relationships
 """
 
@@ -15,8 +15,8 @@ from flax import struct
 from ..core import blocks, fixed, masks, ties
 from ..types import NOBODY, NOTHING, Array, Key, State, System, World
 from . import temperament
-from .customs import PARTS, STAGES, Config, build, check
-from .occasions import EVENTS, MOST_TICKS, occasions, turns_away, waiting
+from .customs import PARTS, STAGES, Config, build, check, meaning
+from .occasions import MOST_TICKS, occasions, turns_away, waiting
 
 LEAST = (-fixed.TIE, -fixed.TIE, 0)  # of trust, familiarity and rivalry
 REASONS = ("capacity", "decay", "exit")  # why a tie ends
@@ -105,13 +105,12 @@ def faded(world: World, state: State) -> list[Array]:
 
 def changed(world: World, state: State, parts: list[Array], found: dict[str, Array]) -> tuple[Array, ...]:
     """Trust, familiarity and rivalry i16[A, A] after the occasions of this tick, as their owners feel them."""
-    table = world.params["relationships"].change
     found = blocks.once(found)
     after = []
     for i, name in enumerate(PARTS):
         change = jnp.zeros(parts[i].shape, jnp.int32)
         for event, amount in found.items():
-            felt = temperament.felt(world, state, event, name, table[EVENTS.index(event), i])
+            felt = temperament.felt(world, state, event, name, meaning(world, event)[i])
             change = change + ((amount.astype(jnp.int32) * felt[:, None]) >> 10)
         if "chat_success" in found:
             warmth = temperament.warmth(world, state, name)[:, None]

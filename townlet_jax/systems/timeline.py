@@ -34,12 +34,46 @@ OWN = {  # what each verb must say, and what it may say besides
     "possess": (("agent",), ()),
     "release": (("agent",), ()),
     "command": (("agent", "action"), ()),
+    "approve": (("agent",), ()),
+    "defer": (("agent",), ()),
 }
-NEEDED = {"tie": "relationships", "chat": "chat", "event": "perturbations", "cancel": "perturbations"}
-NEEDED |= {"remove": "lifecycle", "spawn": "lifecycle"}  # the system without which a verb means nothing
+NEEDED = {  # the system without which a verb means nothing
+    "tie": "relationships",
+    "chat": "chat",
+    "event": "perturbations",
+    "cancel": "perturbations",
+    "remove": "lifecycle",
+    "spawn": "lifecycle",
+    "approve": "reviews",
+    "defer": "reviews",
+}
+WRITTEN = (
+    "timeline",
+    "intents",
+    "relationships",
+    "chat",
+    "perturbations",
+    "lifecycle",
+    "economy",
+    "reviews",
+    "timesheets",
+)
 ORDERS = ("possess", "release", "command")
 Verb = Literal[
-    "teleport", "need", "give", "tie", "chat", "event", "cancel", "remove", "spawn", "possess", "release", "command"
+    "teleport",
+    "need",
+    "give",
+    "tie",
+    "chat",
+    "event",
+    "cancel",
+    "remove",
+    "spawn",
+    "possess",
+    "release",
+    "command",
+    "approve",
+    "defer",
 ]
 
 
@@ -236,11 +270,7 @@ SYSTEM = System(
     Config,
     init=init,
     metrics=metrics,
-    writes=("agents",)
-    + tuple(
-        f"slots.{name}"
-        for name in ("timeline", "intents", "relationships", "chat", "perturbations", "lifecycle", "economy")
-    ),
+    writes=("agents", *(f"slots.{name}" for name in WRITTEN)),
     rules=rules,
     check=check,
 )

@@ -4,19 +4,38 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 
-from ..systems.rewards import breakdown, breakdown_names
+from ..systems import rewards
+from ..systems.rewards import breakdown_names
 from ..types import Array, State, World
 from .fitness import afi
+from .shapes import one_town, plain
 
 __all__ = ["afi", "breakdown", "breakdown_names", "kpis", "measure"]
 
 
 def measure(world: World, state: State) -> dict[str, Array]:
-    """The metrics of every system at one tick: name -> f32[]."""
+    """The metrics of every system at one tick: name -> f32[].
+
+    Raises:
+        ValueError: the state is a batch of towns, or the world a pool of maps.
+    """
+    one_town("measure", world, state)
     measured: dict[str, Array] = {}
     for system in world.static.systems:
         measured.update(system.metrics(world, state))
     return {name: jnp.asarray(value, jnp.float32) for name, value in measured.items()}
+
+
+def breakdown(world: World, state: State) -> Array:
+    """Where the reward of this tick comes from: i32[A, terms] millionths, weighted; each row adds up to `state.reward`.
+
+    `breakdown_names` says what the columns are. The last one is what the guard and the clips of tick and life changed.
+
+    Raises:
+        ValueError: the state is a batch of towns, or the world a pool of maps.
+    """
+    one_town("breakdown", world, state)
+    return rewards.breakdown(world, state)
 
 
 def kpis(world: World, means: Mapping[str, float]) -> dict[str, float]:
@@ -30,7 +49,11 @@ def kpis(world: World, means: Mapping[str, float]) -> dict[str, float]:
         return_per_day (reward of an agent in a day), attendance (share of the ticks of all shifts spent at the post),
         collapses_per_day and exits_per_day (per agent, for whatever reason), wallet (coins), needs/..., exits/... and reward/...
         (per agent and day), and the rest.
+
+    Raises:
+        ValueError: a mean is not one number.
     """
+    plain("kpis", means)
     day, agents = world.static.ticks_per_day, world.static.num_agents
     sums = ("shift/", "reward/", "done/", "exits/")
     found = {name: float(value) for name, value in means.items() if not name.startswith(sums)}

@@ -20,6 +20,7 @@ from ..systems import employment, relationships, rewards
 from ..systems.exits import REASONS
 from ..systems.occasions import FAILURE, SUCCESS, pairs
 from ..types import Array, Key, State, World
+from .shapes import one_map
 
 WELL = fixed.to_need(0.3)  # all needs above it: one is well (specification §16)
 Policy = Callable[[World, State, Key], Array]
@@ -130,7 +131,13 @@ def live(
 
     Returns:
         Sums as numpy arrays, [num_days, num_towns, ...] each.
+
+    Raises:
+        ValueError: there is no town or day, or the world is a pool of maps.
     """
+    if num_towns < 1 or num_days < 1:
+        raise ValueError(f"{num_towns} towns and {num_days} days: at least one of each can live")
+    one_map("live", world)
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.arange(num_towns, dtype=jnp.uint32))
     states, days = _reset(world, keys), []
     for _ in range(num_days):
@@ -151,7 +158,12 @@ def figures(days: Day, num_agents: int) -> dict[str, float]:
         exits/... (an agent and day), chats and conflicts (a town and day), .../least (of the town and day with fewest),
         .../days (share of the days of towns with any), tied/n (share of people with a tie above 0.3 after n days), well and
         clipped (shares of agent-ticks), need/i (mean share of a full need), and reward (an agent and day).
+
+    Raises:
+        ValueError: the sums have no axes of days and towns.
     """
+    if np.ndim(days.alive) != 2:
+        raise ValueError(f"figures takes sums of shape [num_days, num_towns, ...], not {list(np.shape(days.alive))}")
     total = jax.tree.map(lambda x: np.asarray(x, np.float64).sum((0, 1)), days)
     cases = days.alive.size  # days of towns
     lives, ticks = cases * num_agents, max(total.alive, 1)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from ..core import fixed
 from ..types import World
+from .shapes import plain
 
 WEIGHTS: Mapping[str, float] = {"return": 0.3, "needs": 0.4, "attendance": 0.2, "violations": 0.1}
 EXITS = (
@@ -34,8 +35,9 @@ def afi(world: World, means: Mapping[str, float], weights: Mapping[str, float] =
         The index.
 
     Raises:
-        ValueError: nothing of it was measured.
+        ValueError: nothing of it was measured, or a mean is not one number.
     """
+    plain("afi", means)
     found = {name: value for name, value in _parts(world, means).items() if value is not None}
     if not found:
         raise ValueError("a fitness needs the means of rewards, needs or shifts, and there are none of them")

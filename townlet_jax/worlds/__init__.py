@@ -7,7 +7,7 @@ from typing import Any
 from ..config import generate, layout, liveable, schedule, start, words
 from ..config.compile import actions_of, compile_world, names_of
 from ..config.errors import ConfigError
-from ..config.load import Document, config_id, find, resolve, shipped, validate
+from ..config.load import FROM_PYTHON, Document, config_id, find, resolve, validate
 from ..config.schema import world_model
 from ..systems import ORDER, timeline
 from ..types import System, World
@@ -15,28 +15,27 @@ from ..types import System, World
 DEFAULT_PLACES = 3  # queue cells a facility in a world without queues
 
 
-def read(name: str | Path, overrides: Sequence[str] = ()) -> Document:
+def read(name: str | Path, overrides: Sequence[str] = (), source: str = FROM_PYTHON) -> Document:
     """The resolved configuration of a world, not yet checked.
 
     Args:
         name: a shipped world such as "town", a shipped scenario, or a path to a YAML file.
         overrides: assignments such as "systems.needs.decay.hunger=0.001".
+        source: what messages call the overrides.
 
     Raises:
         ConfigError: there is no such world, or its YAML cannot be read.
     """
-    folder = "scenarios" if str(name) in shipped("scenarios") else "worlds"
-    return resolve(find(str(name), folder), overrides)
+    return resolve(find(str(name), "worlds", "scenarios"), overrides, source)
 
 
-def _without_ties(config: Any) -> Any:
-    """The configuration as if it had no sections `relationships` and `chat`, if the former has them OFF."""
+def _staged(config: Any) -> Any:
+    """The configuration without `chat` before stage B of `relationships`, and without any of the three if that is OFF."""
     ties = getattr(config.systems, "relationships", None)
-    if ties is None or ties.stage != "OFF":
+    if ties is None or ties.stage not in ("OFF", "A"):
         return config
-    return config.model_copy(
-        update={"systems": config.systems.model_copy(update={"relationships": None, "chat": None})}
-    )
+    gone = ("relationships", "chat", "arguments") if ties.stage == "OFF" else ("chat",)
+    return config.model_copy(update={"systems": config.systems.model_copy(update=dict.fromkeys(gone))})
 
 
 def compile_document(document: Document, order: Sequence[System] = ORDER) -> World:
@@ -52,7 +51,7 @@ def compile_document(document: Document, order: Sequence[System] = ORDER) -> Wor
     Raises:
         ConfigError: with a line for each fault: key, value, what is allowed; or why nobody could live there.
     """
-    config: Any = _without_ties(validate(world_model(order), document))
+    config: Any = _staged(validate(world_model(order), document))
     queues = getattr(config.systems, "queues", None)
     try:
         drawn = layout.read(generate.drawn(config.map, config.num_agents), queues.places if queues else DEFAULT_PLACES)
