@@ -1,6 +1,6 @@
 """What mechanics cost: worlds side by side with the town, in turns within one run, so that a noisy machine disturbs all alike.
 
-    python benchmarks/mechanics.py [--worlds town m3 m5] [--batch 512] [--ticks 32] [--variant hybrid] [--json FILE]
+    python benchmarks/mechanics.py [--worlds town m3 m5] [--batch 4096] [--ticks 8] [--variant hybrid] [--json FILE]
 
 Actions are uniform random numbers. A ratio is the CPU time of a world's tick (microseconds a town) over that of the first world,
 without and with observations, every number of which is read. The last line is JSON.
@@ -62,8 +62,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description="What mechanics cost.")
     options.add_argument("--worlds", nargs="+", default=["town", "m3", "m5"])
     options.add_argument("--variant", default="hybrid", choices=["compact", "hybrid", "full"])
-    options.add_argument("--batch", type=int, default=512)
-    options.add_argument("--ticks", type=int, default=32)
+    options.add_argument("--batch", type=int, default=4096)
+    options.add_argument("--ticks", type=int, default=8)
     options.add_argument("--repeats", type=int, default=7)
     options.add_argument("--json", type=Path, help="also write the result here")
     chosen = options.parse_args()

@@ -129,7 +129,7 @@ def step(world: World, state: State, actions: Array, key: Key) -> State:
 
 
 def settled(before: State, after: State) -> State:
-    """What a system has written, computed once: the next ones read it without working it out again."""
+    """The state after a system, what it has written computed once (`blocks.once`), so that who reads it does not do so again."""
     old, (new, tree) = jax.tree.leaves(before), jax.tree.flatten(after)
     wrote = [i for i, leaf in enumerate(new) if i >= len(old) or leaf is not old[i]]
     for i, leaf in zip(wrote, blocks.once([new[i] for i in wrote]) if wrote else []):

@@ -11,9 +11,13 @@ TRIPS = 2  # a loop of one would be taken apart
 def once(tree: Any) -> Any:
     """The same arrays, computed before whatever reads them.
 
-    The compiler for CPUs fuses a chain of cheap steps into each of its readers, so that a mask of twenty actions computes twenty
-    times who is free; it does not look into loops, so one that takes the arrays in its first trip and keeps them in its second
-    is a boundary. (`optimization_barrier` is gone before it fuses.) Elsewhere nothing is done.
+    The compiler for CPUs fuses a chain of cheap steps into each of its readers. A mask of twenty actions then works out twenty
+    times who is free, and a comparison of all pairs works each one's number out for every pair: 70 ns a town instead of 10, for
+    one queue of eight. It does not look into loops, so a loop that keeps the arrays, in place, is a boundary; that it would clear
+    them in a third trip, which never comes, the compiler cannot see. (`optimization_barrier` is gone before it fuses.) Elsewhere
+    nothing is done.
+
+    Where it pays: before vectors [A] or gathered rows are compared in pairs [A, A], and at the end of each system.
 
     Args:
         tree: arrays of any shape and type, not empty.

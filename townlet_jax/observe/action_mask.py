@@ -26,7 +26,7 @@ def action_mask(world: World, state: State, can: Array | None = None) -> Array:
     if layout.talk is not None:
         ready, beside = chat.may_talk(world, state)[:, None], encounters.nearby(world, state)
         person = jnp.minimum(beside, A - 1).astype(jnp.int32)
-        welcome = jnp.take_along_axis(encounters.welcome(world, state), person, axis=1)
+        welcome = jnp.take_along_axis(encounters.welcome(world, state), person, axis=1, mode="promise_in_bounds")
         talks.append(ready & welcome & (beside != NOBODY))
         company.append(ready & (encounters.sought(world, state) != NOBODY)[:, None])
     options = [offers]

@@ -1,5 +1,7 @@
 """What people see of their ties, and of those around whom they could talk to."""
 
+from functools import reduce
+
 import jax.numpy as jnp
 
 from ..core import blocks, fixed, ties
@@ -16,7 +18,9 @@ def of(table: Array, people: Array) -> Array:
     """The entries of a table [A, A, ...] for lists of people i16[A, n]: [A, n, ...]; 0 where there is nobody."""
     there = (people != NOBODY).reshape(*people.shape, *[1] * (table.ndim - 2))
     index = jnp.where(there, people.reshape(there.shape), 0).astype(jnp.int32)
-    return jnp.where(there, jnp.take_along_axis(table, index, axis=1), jnp.zeros((), table.dtype))
+    return jnp.where(
+        there, jnp.take_along_axis(table, index, axis=1, mode="promise_in_bounds"), jnp.zeros((), table.dtype)
+    )
 
 
 def part(parts: Array) -> Array:
@@ -51,12 +55,13 @@ def ties_values(world: World, state: State) -> list[Array]:
     shown = known.astype(jnp.float32) * unit
     filled = people != NOBODY
     number = jnp.maximum(filled.sum(-1, dtype=jnp.int32), 1).astype(jnp.float32)
+    total = lambda x: reduce(jnp.add, [x[:, i] for i in range(x.shape[1])])  # a handful, quicker than a reduction
     trust, rivalry = shown[:, :, 0], shown[:, :, 2]
     most = jnp.where(filled, trust, -2.0).max(-1)
     aggregates = [
-        trust.sum(-1, dtype=jnp.float32) / number,
+        total(trust) / number,
         jnp.where(filled.any(-1), most, 0.0),
-        rivalry.sum(-1, dtype=jnp.float32) / number,
+        total(rivalry) / number,
         rivalry.max(-1),
     ]
     avoided = relationships.avoids(world, state).sum(-1, dtype=jnp.int8).astype(jnp.float32)

@@ -64,7 +64,9 @@ def over(world: World, state: State) -> Array:
     """Whose search for company has come to its end: bool[A], they have talked, or there is nobody to talk to any more."""
     partner = state.slots["intents"].partner
     person = jnp.minimum(partner, world.static.num_agents - 1).astype(jnp.int32)
-    still = jnp.take_along_axis(welcome(world, state), person[:, None], axis=1)[:, 0] & (partner != NOBODY)
+    still = jnp.take_along_axis(welcome(world, state), person[:, None], axis=1, mode="promise_in_bounds")[:, 0] & (
+        partner != NOBODY
+    )
     talked = state.slots["chat"].outcome != 0
     return (state.slots["intents"].option == world.static.actions.company) & (talked | ~still)
 
@@ -91,8 +93,9 @@ def closing(world: World, state: State, partner: Array, target: Array, hop: Arra
     behind = town.distance[here, target] - town.distance[there, target]
     down = (there // width).astype(jnp.int16) - (here // width).astype(jnp.int16)
     across = (there % width).astype(jnp.int16) - (here % width).astype(jnp.int16)
+    behind, down, across, hop = blocks.once((behind, down, across, hop))
     upright, sideways = jnp.abs(down), jnp.abs(across)
-    free = town.neighbour[here] != here[:, None]
+    free = blocks.once(town.neighbour[here] != here[:, None])
     may_rise = (down != 0) & jnp.where(down < 0, free[:, NORTH], free[:, SOUTH])
     may_turn = (across != 0) & jnp.where(across > 0, free[:, EAST], free[:, WEST])
     rise = jnp.where(down < 0, jnp.int8(NORTH), jnp.int8(SOUTH))
@@ -116,7 +119,11 @@ def addressed(world: World, state: State, action: Array, partner: Array) -> Arra
     assert layout.talk is not None  # since the world has chats
     which = action - layout.talk
     picks = (which >= 0) & (which < NEAREST)
-    named = jnp.take_along_axis(nearby(world, state), jnp.clip(which, 0, NEAREST - 1)[:, None], axis=1)[:, 0]
+    named = jnp.take_along_axis(
+        nearby(world, state), jnp.clip(which, 0, NEAREST - 1)[:, None], axis=1, mode="promise_in_bounds"
+    )[:, 0]
     person = jnp.minimum(partner, number - 1).astype(jnp.int32)
-    beside = jnp.take_along_axis(near(world, state), person[:, None], axis=1)[:, 0] & (partner != NOBODY)
+    beside = jnp.take_along_axis(near(world, state), person[:, None], axis=1, mode="promise_in_bounds")[:, 0] & (
+        partner != NOBODY
+    )
     return jnp.where(picks, named, jnp.where(beside, partner, jnp.int16(NOBODY)))

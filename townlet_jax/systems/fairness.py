@@ -101,7 +101,9 @@ def cooldown(state: State, facility: Array) -> Array:
 def at(table: Array, facility: Array) -> Array:
     """The entries of a table [A, F] for each agent's facilities [A] or [A, O]; 0 at NOTHING."""
     column = jnp.where(facility == NOTHING, jnp.int16(0), facility).astype(jnp.int32)
-    found = jnp.take_along_axis(table, column.reshape(column.shape[0], -1), axis=1).reshape(facility.shape)
+    found = jnp.take_along_axis(table, column.reshape(column.shape[0], -1), axis=1, mode="promise_in_bounds").reshape(
+        facility.shape
+    )
     return jnp.where(facility == NOTHING, jnp.zeros((), table.dtype), found)
 
 

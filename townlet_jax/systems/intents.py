@@ -206,7 +206,7 @@ def step(world: World, state: State, bits: Array) -> State:
     own = jnp.where(steps, action - FIRST_MOVE, action - layout.use).astype(jnp.int8)
     arg = jnp.where(steps | uses, own, jnp.where(walks, hop, slot.option))
     if slot.partner is not None:
-        verb, arg = socialise(world, state, action, slot, verb, arg)
+        verb, arg = blocks.once(socialise(world, state, action, slot, verb, arg))
     intent = Intent(verb, arg, slot.facility, auction.random_rank(bits))
     commit = jnp.maximum(slot.commit - 1, 0).astype(jnp.int8)
     if meetings.held(world):

@@ -59,7 +59,7 @@ def stands(world: World, state: State) -> Array:
     nearer = (steps[None, :] < steps[:, None]) | (
         (steps[None, :] == steps[:, None]) & (index[None, :] < index[:, None])
     )
-    ahead = masks.count(nearer & (target[:, None] == target[None, :]) & called[None, :])
+    ahead = blocks.once(masks.count(nearer & (target[:, None] == target[None, :]) & called[None, :]))
     close = jnp.minimum(ahead, NEAR).astype(jnp.int16)
     blocked = state.slots["movement"].blocked > 0
     return called & ((steps <= close) | (blocked & (steps <= NEAR)))
