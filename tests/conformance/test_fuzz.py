@@ -63,14 +63,14 @@ def whole():
     return load("m5", **COMPACT)
 
 
-def report(lines):
+def assert_unbroken(lines):
     """One assertion for all rules, so that a failure lists each with its town and tick."""
     assert not lines, "\n" + "\n".join(lines)
 
 
 def test_town(world):
     state, lines = fuzz(world)
-    report(lines)
+    assert_unbroken(lines)
     deaths = state.agents.generation.reshape(-1, len(CROWD), world.static.num_agents).sum((0, 2))
     assert (deaths[:4] > 0).all()  # the fuzz reaches the ends of lives,
     assert (np.abs(state.slots["economy"].ledger).max(0) > 0).all()  # and every account
@@ -78,17 +78,17 @@ def test_town(world):
 
 @pytest.mark.parametrize("name", HARSH)
 def test_harsh_towns(world, name):
-    report(fuzz(tuned(world, **HARSH[name]), seed=1, num_ticks=600)[1])
+    assert_unbroken(fuzz(tuned(world, **HARSH[name]), seed=1, num_ticks=600)[1])
 
 
 def test_a_truck_that_comes_before_a_refund(world):
     """What is given back at closing time does not overfill the shelves."""
-    report(fuzz(tuned(world, economy={"restock_at": 1319}))[1])
+    assert_unbroken(fuzz(tuned(world, economy={"restock_at": 1319}))[1])
 
 
 def test_large_gifts(world):
     """A hundred more than one can carry does not wrap around."""
-    report(fuzz(tuned(world, affordances={"gives": 100}), num_ticks=600)[1])
+    assert_unbroken(fuzz(tuned(world, affordances={"gives": 100}), num_ticks=600)[1])
 
 
 def test_a_broken_rule_is_reported(world):
@@ -118,12 +118,12 @@ def test_a_replay_of_another_world_is_refused(world, tmp_path):
 @pytest.mark.parametrize("group", range(1, 8))
 def test_eight_groups_of_towns(world, group):
     """With `test_town` 8 x 256 x 2,000 ticks: 4.1 million."""
-    report(fuzz(world, seed=group)[1])
+    assert_unbroken(fuzz(world, seed=group)[1])
 
 
 def test_the_whole_town(whole):
     states, lines = fuzz(whole, num_towns=64, num_ticks=1500)
-    report(lines)
+    assert_unbroken(lines)
     happened = {
         "lives ended": states.agents.generation.sum(),
         "identities changed hands": states.slots["identities"].allocated.sum() - 64 * 8,
@@ -150,7 +150,7 @@ QUARRELSOME = {
 def test_a_quarrelsome_town():
     """Rage, bad names, arguments and bad days, all of them easily come by; nothing else is on besides the town and its ties."""
     states, lines = fuzz(load("town", **COMPACT, **QUARRELSOME), num_towns=64, num_ticks=1500)
-    report(lines)
+    assert_unbroken(lines)
     slots = states.slots
     happened = {
         "stay away": (slots["queues"].fair.cooldown > 0).sum(),
@@ -173,7 +173,7 @@ WATCHED = {"everything": ("town", EVERYTHING), "m5": ("m5", {}), "town": ("town"
 def test_what_is_seen_and_reported_under_fuzz(name):
     """Observations finite and in range, the dead see nothing, metrics finite, and no system writes what is not its own."""
     preset, overrides = WATCHED[name]
-    report(fuzz(load(preset, **overrides), num_towns=64, num_ticks=200, views=True)[1])
+    assert_unbroken(fuzz(load(preset, **overrides), num_towns=64, num_ticks=200, views=True)[1])
 
 
 @pytest.mark.parametrize("number", [8, long(200)])
@@ -235,15 +235,15 @@ def test_the_command_fails_if_a_rule_breaks(world, tmp_path, capsys, monkeypatch
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_many_towns_for_long(world, seed):
-    report(fuzz(world, seed=100 + seed, num_towns=1024, num_ticks=10_000)[1])
+    assert_unbroken(fuzz(world, seed=100 + seed, num_towns=1024, num_ticks=10_000)[1])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_whole_towns_for_long(whole, seed):
-    report(fuzz(whole, seed=200 + seed)[1])
+    assert_unbroken(fuzz(whole, seed=200 + seed)[1])
 
 
 @pytest.mark.slow
 def test_every_mechanic_for_long():
-    report(fuzz(load("town", **EVERYTHING), seed=300)[1])
+    assert_unbroken(fuzz(load("town", **EVERYTHING), seed=300)[1])

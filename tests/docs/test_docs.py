@@ -49,17 +49,21 @@ def run(page, folder):
 
     YAML is saved under the name in its first line, Python runs in one namespace, and an `output` block must be what the Python
     block above it printed.
+
+    Returns:
+        How many Python blocks there were.
     """
-    names, printed = {"__name__": "page"}, ""
+    names, printed, ran = {"__name__": "page"}, "", 0
     for head, body, line in blocks(page):
         if head == "yaml" and body.startswith("# ") and body.split("\n", 1)[0].endswith(".yaml"):
             (folder / body.split("\n", 1)[0].removeprefix("# ")).write_text(body, encoding="utf-8")
         elif head == "python":
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(compile("\n" * (line - 1) + body, str(page), "exec"), names)
-            printed = out.getvalue()
+            printed, ran = out.getvalue(), ran + 1
         elif head == "output":
             assert printed == body, f"{page.name}:{line}: the block above prints something else"
+    return ran
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.stem)
@@ -67,7 +71,7 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     with jax.numpy_dtype_promotion("standard"):
-        run(page, tmp_path)
+        assert run(page, tmp_path) > 0
 
 
 def test_a_block_that_prints_something_else_is_caught(tmp_path):
@@ -153,17 +157,30 @@ def test_named_files_exist(page):
             assert (ROOT / word).exists(), f"{page.name}: there is no {word}"
 
 
+def exists(word):
+    """Whether a dotted name is a module, or something in one."""
+    module, found = [], None
+    for part in word.split("."):
+        if found is not None and hasattr(found, part):
+            found = getattr(found, part)
+            continue
+        module.append(part)
+        try:
+            found = importlib.import_module(".".join(module))
+        except ImportError:
+            return False
+    return True
+
+
+def test_a_name_that_is_not_there_is_caught():
+    assert exists("townlet_jax.engine.step") and not exists("townlet_jax.engine.leap") and not exists("train.nothing")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_named_python_exists(page):
-    for word in quoted(page):
-        if re.fullmatch(r"(townlet_jax|train)(\.[A-Za-z_]\w*)+", word) and not word.endswith((".py", ".yaml")):
-            module, found = [], None
-            for part in word.split("."):
-                if found is not None and hasattr(found, part):
-                    found = getattr(found, part)
-                    continue
-                module.append(part)
-                found = importlib.import_module(".".join(module))
+    dotted = [word for word in quoted(page) if re.fullmatch(r"(townlet_jax|train)(\.[A-Za-z_]\w*)+", word)]
+    missing = [word for word in dotted if not word.endswith((".py", ".yaml")) and not exists(word)]
+    assert not missing, f"{page.name}: there is no {', '.join(missing)}"
 
 
 def test_the_table_of_stage_directions_is_whole():

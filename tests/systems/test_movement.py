@@ -42,7 +42,7 @@ def moved(hall, state, moves, priority=(0, 1, 2)):
     return hall.only("movement", state.replace(intent=intent))
 
 
-def same(hall, state, drawing):
+def assert_drawn(hall, state, drawing):
     assert hall.draw(state).split() == drawing.split()
 
 
@@ -56,25 +56,25 @@ def ghosts(state):
 
 def test_each_walks_its_own_way(hall):
     state = moved(hall, placed(hall, HALL), "ESW")
-    same(hall, state, "####### #.0.2.# #..1..# #h...W# #######")
+    assert_drawn(hall, state, "####### #.0.2.# #..1..# #h...W# #######")
     assert blocked(state) == [0, 0, 0]
 
 
 def test_nobody_walks_into_a_wall_and_a_wall_makes_nobody_impatient(hall):
     state = moved(hall, placed(hall, HALL), "NW.")
-    same(hall, state, "####### #01..2# #.....# #h...W# #######")
+    assert_drawn(hall, state, "####### #01..2# #.....# #h...W# #######")
     assert blocked(state) == [0, 0, 0]
 
 
 def test_nobody_walks_into_a_facility(hall):
     start = placed(hall, "####### #0.1..# #....2# #h...W# #######")
-    same(hall, moved(hall, start, "..S"), "####### #0.1..# #....2# #h...W# #######")
+    assert_drawn(hall, moved(hall, start, "..S"), "####### #0.1..# #....2# #h...W# #######")
 
 
 def test_who_stands_is_not_pushed_and_the_other_is_blocked(hall):
     start = placed(hall, "####### #01..2# #.....# #h...W# #######")
     state = moved(hall, start, "E..")
-    same(hall, state, "####### #01..2# #.....# #h...W# #######")
+    assert_drawn(hall, state, "####### #01..2# #.....# #h...W# #######")
     assert blocked(state) == [1, 0, 0]
 
 
@@ -88,7 +88,7 @@ def test_who_stands_is_not_pushed_and_the_other_is_blocked(hall):
 def test_of_two_who_claim_one_cell_the_lower_priority_number_wins(hall, priority, after):
     start = placed(hall, "####### #.0..2# #..1..# #h...W# #######")
     state = moved(hall, start, "EN.", priority)  # both want row 1, column 3
-    same(hall, state, after)
+    assert_drawn(hall, state, after)
     assert sorted(blocked(state)) == [0, 0, 1]
 
 
@@ -105,13 +105,13 @@ def test_the_most_patient_goes_first_whatever_the_priority(hall):
     start = placed(hall, "####### #.0..2# #..1..# #h...W# #######")
     waited = start.slots["movement"].replace(blocked=jnp.array([0, 1, 0], jnp.int8))
     state = moved(hall, start.put(movement=waited), "EN.", (0, 1, 2))
-    same(hall, state, "####### #.01.2# #.....# #h...W# #######")
+    assert_drawn(hall, state, "####### #.01.2# #.....# #h...W# #######")
 
 
 def test_two_who_meet_head_on_pass_each_other(hall):
     start = placed(hall, "####### #.01.2# #.....# #h...W# #######")
     state = moved(hall, start, "EW.")
-    same(hall, state, "####### #.10.2# #.....# #h...W# #######")
+    assert_drawn(hall, state, "####### #.10.2# #.....# #h...W# #######")
     assert ghosts(state) == [False] * 3 and blocked(state) == [0] * 3
 
 
@@ -119,23 +119,23 @@ def test_three_in_a_row_do_not_move_up_in_one_tick(hall):
     # 0 wants 1's cell, 1 wants 2's, 2 steps aside: nobody enters a cell that somebody stands on
     start = placed(hall, "####### #012..# #.....# #h...W# #######")
     state = moved(hall, start, "EES")
-    same(hall, state, "####### #01...# #..2..# #h...W# #######")
+    assert_drawn(hall, state, "####### #01...# #..2..# #h...W# #######")
     assert blocked(state) == [1, 1, 0]
 
 
 def test_a_follower_keeps_a_gap_of_one_cell(hall):
     state = placed(hall, "####### #01..2# #.....# #h...W# #######")
     state = moved(hall, state, "EE.")
-    same(hall, state, "####### #0.1.2# #.....# #h...W# #######")
+    assert_drawn(hall, state, "####### #0.1.2# #.....# #h...W# #######")
     state = moved(hall, state, "EE.")
-    same(hall, state, "####### #.0.12# #.....# #h...W# #######")
+    assert_drawn(hall, state, "####### #.0.12# #.....# #h...W# #######")
     assert blocked(state) == [0, 0, 0]  # the wait of the first tick is forgotten
 
 
 def test_the_dead_block_nobody_and_do_not_move(hall):
     start = placed(hall, "####### #01..2# #.....# #h...W# #######", alive=(True, False, True))
     state = moved(hall, start, "EE.")
-    same(hall, state, "####### #.0..2# #.....# #h...W# #######")
+    assert_drawn(hall, state, "####### #.0..2# #.....# #h...W# #######")
     assert int(state.agents.cell[1]) == hall.cell(1, 2)
     assert ghosts(state) == [False] * 3
 
@@ -146,10 +146,10 @@ def test_a_ghost_step_follows_exactly_so_many_failed_tries(hall, ghost_after):
     state = placed(corridor, "####### #01..2# #.....# #h...W# #######")
     for tries in range(1, ghost_after + 1):
         state = moved(corridor, state, "E..")
-        same(corridor, state, "####### #01..2# #.....# #h...W# #######")
+        assert_drawn(corridor, state, "####### #01..2# #.....# #h...W# #######")
         assert blocked(state) == [tries, 0, 0] and ghosts(state) == [False] * 3
     state = moved(corridor, state, "E..")
-    same(corridor, state, "####### #.*..2# #.....# #h...W# #######")
+    assert_drawn(corridor, state, "####### #.*..2# #.....# #h...W# #######")
     assert ghosts(state) == [True, False, False] and blocked(state) == [0, 0, 0]
 
 
@@ -176,7 +176,7 @@ def test_who_shares_a_cell_passes_nobody(hall):
     start = shared(hall)
     cells = start.agents.cell.at[2].set(jnp.uint16(hall.cell(1, 3)))
     state = moved(hall, start.replace(agents=start.agents.replace(cell=cells)), "E.W")
-    same(hall, state, "####### #.*2..# #.....# #h...W# #######")
+    assert_drawn(hall, state, "####### #.*2..# #.....# #h...W# #######")
     assert blocked(state) == [1, 0, 1]
 
 
