@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from everything import EVERYTHING
+from tampered import agents, slot
 
 from townlet_jax import engine, load, testing
 from townlet_jax.core import fixed
@@ -28,20 +29,6 @@ def sound(world):
 
 
 CHECK = jax.jit(testing.invariants)
-
-
-def agents(state, agent=0, **fields):
-    """The town with some fields of one agent replaced."""
-    new = {name: getattr(state.agents, name).at[agent].set(value) for name, value in fields.items()}
-    return state.replace(agents=state.agents.replace(**new))
-
-
-def slot(state, name, agent=0, **fields):
-    """The town with some fields of one system's private state replaced, for one agent."""
-    old = state.slots[name]
-    return state.put(
-        **{name: old.replace(**{field: getattr(old, field).at[agent].set(v) for field, v in fields.items()})}
-    )
 
 
 def intent(state, **fields):
