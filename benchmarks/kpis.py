@@ -34,13 +34,11 @@ COLUMNS = (
 
 
 def measure(label: str, policy: str, num_towns: int, num_days: int, variant: str) -> dict[str, float]:
-    """The figures of one world, with the needs by name."""
+    """The figures of one world."""
     name, overrides = WORLDS.get(label, (label, {}))
     world, begun = load(name, **{"observation.variant": variant, **overrides}), time.perf_counter()
     sums = days.live(world, getattr(policies, policy), num_towns=num_towns, num_days=num_days)
-    found = days.figures(sums, world.static.num_agents)
-    for i, need in enumerate(world.static.names.needs):
-        found[f"need/{need}"] = found.pop(f"need/{i}")
+    found = days.figures(sums, world.static.num_agents, world.static.names.needs)
     found["seconds"] = time.perf_counter() - begun
     return {"world": label, "agents": world.static.num_agents} | {k: round(v, 5) for k, v in found.items()}
 

@@ -33,7 +33,7 @@ def lived(name, num_days, num_towns=TOWNS, policy=policies.scripted, rules=holds
     with jax.numpy_dtype_promotion("strict"):
         sums = days.live(world, policy, num_towns=num_towns, num_days=num_days, seed=5, holds=rules)
     assert sums.broken.sum() == 0
-    return sums, days.figures(sums, world.static.num_agents)
+    return sums, days.figures(sums, world.static.num_agents, world.static.names.needs)
 
 
 def check_needs(found):
@@ -172,12 +172,12 @@ def test_sums_and_figures_by_hand():
             "living": np.array([[4, 2], [4, 4]]),
         }
     )
-    found = days.figures(day, 4)
+    found = days.figures(day, 4, ("energy",))
     assert found["attendance"] == 0.75 and found["shift"] == 1.0  # 12 of 16; 16 ticks, 16 lives of a day
     assert found["exits/collapse"] == 2 / 16 and found["exits/age"] == 0
     assert (found["conflicts"], found["conflicts/least"], found["conflicts/days"]) == (3.0, 0.0, 0.75)
     assert found["tied/1"] == 0.5 and found["tied/2"] == 7 / 8
-    assert found["well"] == 0.5 and found["clipped"] == 0.5 and found["need/0"] == 0.5
+    assert found["well"] == 0.5 and found["clipped"] == 0.5 and found["need/energy"] == 0.5
 
 
 def test_a_quarrel_is_counted_once_and_a_chat_too(board):

@@ -62,4 +62,4 @@ def test_days_of_towns_are_days_of_towns(board, world):
         days.live(stack([world, world]), scripted, num_towns=2, num_days=1)
     one = jax.tree.map(lambda _: np.zeros(4), days.Day(*days.Day._fields))
     with pytest.raises(ValueError, match=r"sums of shape \[num_days, num_towns, \.\.\.\], not \[4\]"):
-        days.figures(one, 2)
+        days.figures(one, 2, ("energy",))

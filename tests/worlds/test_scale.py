@@ -92,7 +92,7 @@ def test_the_whole_town_fits_on_a_generated_map():
 def test_citizens_live_well_in_the_whole_town_of_every_size(num_agents):
     world = whole_town(num_agents)
     sums = days.live(world, policies.scripted, num_towns=4, num_days=3, seed=5)
-    found = days.figures(sums, num_agents)
+    found = days.figures(sums, num_agents, world.static.names.needs)
     assert found["exits/collapse"] < 0.02
     assert found["attendance"] >= 0.8
     assert found["well"] >= 0.95

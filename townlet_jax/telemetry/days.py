@@ -1,12 +1,13 @@
 """How people live, day by day: what happens in many towns over whole days, added up by town and day, and figures of it.
 
-    sums = live(load("m5"), policies.scripted, num_towns=16, num_days=5)
-    figures(sums, 8)["attendance"]
+    world = load("m5")
+    sums = live(world, policies.scripted, num_towns=16, num_days=5)
+    figures(sums, 8, world.static.names.needs)["attendance"]
 
 A day is a full turn of the clock, counted from the tick at which a town begins, so that all days are equally long.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -146,18 +147,19 @@ def live(
     return jax.tree.map(lambda *rows: np.stack(rows), *days)
 
 
-def figures(days: Day, num_agents: int) -> dict[str, float]:
+def figures(days: Day, num_agents: int, needs: Sequence[str]) -> dict[str, float]:
     """What people ask of a town, from sums of many towns and days.
 
     Args:
         days: as `live` returns them.
         num_agents: of each town.
+        needs: their names, in the order of the world.
 
     Returns:
         attendance (share of the ticks of all shifts spent at the post), shift (the ticks of shifts, an agent and day),
         exits/... (an agent and day), chats and conflicts (a town and day), .../least (of the town and day with fewest),
         .../days (share of the days of towns with any), tied/n (share of people with a tie above 0.3 after n days), well and
-        clipped (shares of agent-ticks), need/i (mean share of a full need), and reward (an agent and day).
+        clipped (shares of agent-ticks), need/... (mean share of a full need), and reward (an agent and day).
 
     Raises:
         ValueError: the sums have no axes of days and towns.
@@ -177,5 +179,5 @@ def figures(days: Day, num_agents: int) -> dict[str, float]:
         found |= {name: sums.mean(), f"{name}/least": sums.min(), f"{name}/days": (sums > 0).mean()}
     found |= {f"tied/{day + 1}": row.sum() / days.living[day].sum() for day, row in enumerate(days.tied)}
     found |= {"well": total.well / ticks, "clipped": total.clipped / ticks, "reward": total.reward / lives}
-    found |= {f"need/{i}": level / ticks for i, level in enumerate(total.needs)}
+    found |= {f"need/{need}": level / ticks for need, level in zip(needs, total.needs, strict=True)}
     return {name: float(value) for name, value in found.items()}
