@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from .blocks import once
 from .masks import count
 
 
@@ -20,6 +21,7 @@ def pass_first(may: jax.Array, waited: jax.Array, priority: jax.Array, room: jax
     """
     A = may.shape[0]  # at most 64, so that an order stays below 2**27
     order = (priority.astype(jnp.int32) - waited.astype(jnp.int32) * A) * A + jnp.arange(A, dtype=jnp.int32)
+    may, order = once((may, order))
     ahead = count(may[None, :] & (order[None, :] < order[:, None]))
     return may & (ahead < room)
 

@@ -195,7 +195,7 @@ def causes(world: World, state: State) -> Causes:
 
 def neglect(world: World, state: State) -> Array:
     """Ticks of the last day with a neglected need, in parts of fixed.SHARE: i32[A]."""
-    return state.slots["lifecycle"].clocks.neglected.sum(-1, dtype=jnp.int32) * fixed.SHARE
+    return state.slots["lifecycle"].clocks.neglected.sum(-1, dtype=jnp.int16).astype(jnp.int32) * fixed.SHARE
 
 
 def suppress(found: Causes, event: Array) -> Causes:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import struct
 from pydantic import Field
 
-from ..core import auction, fixed
+from ..core import auction, blocks, fixed
 from ..types import NOTHING, Array, Feature, Key, Section, State, System, World
 from . import timesheets
 
@@ -92,9 +92,10 @@ def match(vacancy: Array, applies: Array, priority: Array, offset: Array) -> tup
         The post i16[A] of each applicant, and whether it got one bool[A].
     """
     posts = jnp.arange(vacancy.shape[0], dtype=jnp.int32)
-    turn = (posts - offset) % vacancy.shape[0]
+    vacancy, turn = blocks.once((vacancy, (posts - offset) % vacancy.shape[0]))
     number = (vacancy[None, :] & (turn[None, :] < turn[:, None])).sum(-1, dtype=jnp.int16)
     place = auction.line_up(jnp.zeros_like(priority), applies, priority).astype(jnp.int16)
+    number, place = blocks.once((number, place))
     gets = applies[:, None] & vacancy[None, :] & (place[:, None] == number[None, :])
     return jnp.argmax(gets, axis=-1).astype(jnp.int16), gets.any(-1)
 
