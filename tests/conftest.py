@@ -36,6 +36,8 @@ QUICK = ["--xla_backend_optimization_level=1"]  # 0 compiles sooner, but what it
 if jax.__version_info__[:2] == (0, 10):  # XLA stops at a flag that it does not know
     QUICK.append("--xla_cpu_use_fusion_emitters=false")
 
+MOST_MAPPINGS = 30_000  # of memory, in one process; Linux allows 65,530, and a compiled tick of the whole town holds 1,500
+
 LEGEND = {
     "#": {"ground": "wall"},
     ".": {"ground": "floor"},
@@ -341,3 +343,17 @@ def strict_dtypes(request):
     inside = request.node.path.is_relative_to(TESTS) and request.node.path.relative_to(TESTS).parts[0]
     with jax.numpy_dtype_promotion("standard" if inside == "train" else "strict"):
         yield
+
+
+def mappings() -> int:
+    """How many mappings of memory this process holds; 0 where the system does not tell."""
+    file = Path("/proc/self/maps")
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs():
+    """Forget compiled programs after a module when there are too many of them; the compile cache brings back what is needed."""
+    yield
+    if mappings() > MOST_MAPPINGS:
+        jax.clear_caches()
