@@ -16,7 +16,7 @@ from townlet_jax.types import System
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHIPPED = sorted([*CONFIGS.glob("worlds/*.yaml"), *CONFIGS.glob("scenarios/*.yaml")])
-QUICK = ("town", "generated", "town_64", "rivalry_decay")
+QUICK = ("town", "generated", "town_64")
 """The quick run checks M0 and M5 in `tests/worlds/test_presets.py`, and each scenario's rules in `tests/scenarios`."""
 SUBSETS = {
     "no work": {"systems.employment": None, "systems.economy.rent": 0.0},
