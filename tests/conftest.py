@@ -36,7 +36,9 @@ QUICK = ["--xla_backend_optimization_level=1"]  # 0 compiles sooner, but what it
 if jax.__version_info__[:2] == (0, 10):  # XLA stops at a flag that it does not know
     QUICK.append("--xla_cpu_use_fusion_emitters=false")
 
-MOST_MAPPINGS = 30_000  # of memory, in one process; Linux allows 65,530, and a compiled tick of the whole town holds 1,500
+MOST_MAPPINGS = (
+    30_000  # of memory, in one process; Linux allows 65,530, and a compiled tick of the whole town holds 1,500
+)
 
 LEGEND = {
     "#": {"ground": "wall"},

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .core import blocks
 from .systems import economy, rewards
@@ -112,9 +113,16 @@ def step(world: World, state: State, actions: Array, key: Key) -> State:
         The town one tick later.
 
     Raises:
-        ValueError: `actions` has another shape or is not of integers.
+        ValueError: `actions` has another shape or is not of integers, or the state is of another world or of many towns.
     """
-    actions, wanted = jnp.asarray(actions), (world.static.num_agents,)
+    if not isinstance(actions, jax.Array):
+        actions = narrow(actions)
+    wanted = (world.static.num_agents,)
+    if state.agents.alive.shape != wanted:
+        raise ValueError(
+            f"the state has people of shape {list(state.agents.alive.shape)}, allowed is one town of this world,"
+            f" {list(wanted)}; `jax.vmap` over the states of many"
+        )
     if actions.shape != wanted or not jnp.issubdtype(actions.dtype, jnp.integer):
         raise ValueError(
             f"actions are {actions.dtype}{list(actions.shape)}, allowed are integers{list(wanted)}, one an agent"
@@ -126,6 +134,14 @@ def step(world: World, state: State, actions: Array, key: Key) -> State:
         with jax.named_scope(system.name):
             state = settled(state, system.step(world, state, bits[system.name]))
     return state
+
+
+def narrow(numbers: Any) -> Array:
+    """Integers from outside of JAX as an array of 32 bits; those that do not fit become -1, which is no action."""
+    numbers = np.asarray(numbers)
+    if np.issubdtype(numbers.dtype, np.integer) and numbers.dtype.itemsize > 4:
+        numbers = np.where((numbers < -1) | (numbers > np.iinfo(np.int32).max), -1, numbers).astype(np.int32)
+    return jnp.asarray(numbers)
 
 
 def settled(before: State, after: State) -> State:

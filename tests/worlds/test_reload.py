@@ -119,12 +119,28 @@ def test_a_state_does_not_fit_other_places(world):
         "systems.lifecycle.unemployment.days=1",
         "systems.spoilage.shelf_life={raw_food: 3, meal: 2}",
         "systems.affordances.offers.2.takes={raw_food: 2}",
+        "start.wallet=5.0",
+        "ticks_per_day=2880",
     ],
 )
 def test_a_state_does_not_fit_other_bounds(override):
     """What a state counts, it counts up to numbers that are compiled: with others it would break a rule."""
     whole = load("m5", **COMPACT)
     assert not reload(whole, "m5", overrides=["observation.variant=compact", override])[1].fits
+
+
+def test_a_state_does_not_fit_other_words(world):
+    """Needs, and events of the same kind, in another order: the shapes are the same, but a column would mean something else."""
+    document = read("town", ASKING)
+    assert reload(world, document)[1].fits
+    document.tree["needs"] = document.tree["needs"][::-1]
+    assert not reload(world, document)[1].fits
+    whole, document = load("m5", **COMPACT), read("m5", SET)
+    events = document.tree["systems"]["perturbations"]["events"]
+    names = [event["name"] for event in events]
+    one, other = names.index("blackout"), names.index("drought")
+    events[one], events[other] = events[other], events[one]
+    assert not reload(whole, document)[1].fits
 
 
 def test_a_document_or_a_file_will_do(world, tmp_path):

@@ -1,5 +1,6 @@
 """A boundary for the compiler: numbers that several others are made of are computed once."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,6 +9,20 @@ import jax.numpy as jnp
 TRIPS = 2  # a loop of one would be taken apart
 
 
+def _clear(tree: Any) -> Any:
+    return jax.tree.map(jnp.zeros_like, tree)
+
+
+def _keep(tree: Any) -> Any:
+    return tree
+
+
+def _loop(tree: Any) -> Any:
+    turn = lambda trip, kept: jax.lax.cond(trip == TRIPS, _clear, _keep, kept)
+    return jax.lax.fori_loop(0, TRIPS, turn, tree)
+
+
+@partial(jax.jit, inline=True)  # so that a tick outside of jit compiles it for each kind of tree but once
 def once(tree: Any) -> Any:
     """The same arrays, computed before whatever reads them.
 
@@ -26,9 +41,4 @@ def once(tree: Any) -> Any:
         A tree of the same arrays.
     """
 
-    def loop(tree: Any) -> Any:
-        clear = lambda kept: jax.tree.map(jnp.zeros_like, kept)
-        keep = lambda kept: kept
-        return jax.lax.fori_loop(0, TRIPS, lambda trip, kept: jax.lax.cond(trip == TRIPS, clear, keep, kept), tree)
-
-    return jax.lax.platform_dependent(tree, cpu=loop, default=lambda tree: tree)
+    return jax.lax.platform_dependent(tree, cpu=_loop, default=_keep)

@@ -102,7 +102,8 @@ def placed(found: tuple[Meeting, ...], spots: dict[int, Spot], unit: int, size: 
         size: of the map, in cells; marks lie inside it.
     """
     side, taken = _side(unit), []
-    for meeting in {(frozenset(meeting[:2]), meeting.sign): meeting for meeting in found}.values():
+    between = lambda meeting: meeting[:2] if meeting.sign == "avoided" else frozenset(meeting[:2])
+    for meeting in {(between(meeting), meeting.sign): meeting for meeting in found}.values():
         if meeting.one not in spots or meeting.other not in spots:
             continue
         one, other = spots[meeting.one], spots[meeting.other]

@@ -132,6 +132,15 @@ def check(config) -> list[tuple[str, str]]:
     ]
     if not any(rates[name] > 0 for name in COSTS):
         wrong.append((path, f"nothing lowers it: one of {', '.join(COSTS)} must be above 0"))
+    queues, systems = config.systems.queues, config.systems
+    may_happen = {
+        "quarrel": queues is None or queues.fairness is not None,
+        "outage": systems.utilities is not None or systems.perturbations is not None,
+    }
+    if wrong == [] and not any(rates[name] > 0 and may_happen.get(name, True) for name in COSTS):
+        wrong.append(
+            (path, "nothing lowers it: without `queues.fairness` nobody quarrels, and nothing can fail or close")
+        )
     return wrong
 
 

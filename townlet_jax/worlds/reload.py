@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from . import compile_document, read
 from .manifest import manifest_checksum
 
 REMEMBERED = (
+    "params.start.wallet",
     "params.affordances.takes",
     "params.affordances.stock",
     "params.lifecycle.exits.",
@@ -31,9 +32,9 @@ class Report(NamedTuple):
 
     Attributes:
         reuses: whether compiled programs go on without a new trace: all shapes, all that is static and the map are the same.
-        fits: whether a running state goes on in the new world (after `adopt`): its shapes and the map are the same, each
-            offer, by index, is still made at the same kind of facility for the same goods, and no number of `REMEMBERED` has
-            changed, by which a state counts what is behind it.
+        fits: whether a running state goes on in the new world (after `adopt`): its shapes, the length of the day and the map are
+            the same, each need, item and event, by index, is still the same one, each offer is still made at the same kind of
+            facility for the same goods, and no number of `REMEMBERED` has changed, by which a state counts what is behind it.
         changed: the arrays with other values, as dotted paths.
         differs: what has another shape, type or static value, as `path: before -> after`.
         config_id: the id of the new configuration. If `reuses`, `world.static.config_id` stays that of the compiled program.
@@ -86,7 +87,7 @@ def reload(
     changed = [path for path in before if path in after and not np.array_equal(before[path], after[path])]
     moved = any(path.startswith("map.") for path in changed)  # pictures are kept by the id of the configuration
     reuses = not differs and not moved
-    same_places = not moved and world.static.names.offer_kinds == new.static.names.offer_kinds
+    same_places = not moved and _words(world) == _words(new)
     kept = not any(path.startswith(REMEMBERED) for path in changed)
     report = Report(
         reuses=reuses,
@@ -120,6 +121,14 @@ def adopt(world: World, state: State) -> State:
         held = jnp.minimum(slot.fair.held, fairness.limit(world))
         state = state.put(queues=slot.replace(fair=slot.fair.replace(held=held)))
     return state
+
+
+def _words(world: World) -> tuple[Any, ...]:
+    """What the columns and counters of a state stand for, beside its shapes."""
+    static, names = world.static, world.static.names
+    events = world.params["perturbations"] if static.has("perturbations") else None
+    told = () if events is None else (events.names, events.kinds, events.utilities)
+    return static.ticks_per_day, names.needs, names.items, names.offer_kinds, told
 
 
 def _leaves(world: World) -> dict[str, jax.Array]:
