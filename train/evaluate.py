@@ -25,7 +25,7 @@ from rich.table import Table
 from townlet_jax import engine, policies
 from townlet_jax.core import fixed
 from townlet_jax.systems.intents import WAIT_ACTION
-from townlet_jax.telemetry import measure
+from townlet_jax.telemetry import exits_per_day, measure
 from townlet_jax.types import Key, State, World
 
 from . import runs
@@ -92,7 +92,7 @@ def town_kpis(world: World, means: dict[str, np.ndarray]) -> dict[str, np.ndarra
             found["attendance"] = means["shift/present"][worked] / means["shift/expected"][worked]
     if "collapses" in means:
         found["collapses_per_day"] = means["collapses"] * day / agents
-        found["exits_per_day"] = (means["collapses"] + means["evictions"]) * day / agents
+        found["exits_per_day"] = exits_per_day(world, means)
     return {name: np.asarray(value, np.float64) for name, value in found.items()}
 
 
