@@ -18,7 +18,7 @@ EVENTS = ("chat_success", "chat_failure", "handover", "shared_meal", "helped", "
 OUTCOMES = ("none", "success", "failure", "avoided")  # of a talk
 SILENCE, SUCCESS, FAILURE, AVOIDED = range(4)
 ARRANGED = 4  # a talk that somebody outside has arranged for the next tick; no outcome of a tick
-MOST_TICKS = 100  # that a counter counts
+MOST_TICKS = 100  # at which a counter stays; what is to happen once happens below it
 TABLE = 3  # cells within which people eat together, such as at the two counters of a café
 
 
@@ -122,7 +122,12 @@ def waiting(world: World, state: State, behind: Array) -> tuple[Array, Array]:
     used = (queue.facility[:, None] == queue.facility[None, :]) & (runs & (queue.place == 0))[None, :]
     waits = state.agents.alive & (queue.place > 0) & used.any(-1)
     longer = jnp.where(waits, jnp.minimum(behind + jnp.int8(1), jnp.int8(MOST_TICKS)), jnp.int8(0))
-    return longer, waits & (longer == world.params["relationships"].blocked_after) & (behind < longer)
+    return longer, blocked(world, longer)
+
+
+def blocked(world: World, behind: Array) -> Array:
+    """Who has had enough, once in each wait, at i8[A] ticks in a row behind who uses a facility: bool[A]."""
+    return behind == world.params["relationships"].blocked_after
 
 
 def turns_away(world: World, state: State, avoids: Array, wanted: Array) -> tuple[Array, Array]:

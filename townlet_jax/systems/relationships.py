@@ -16,7 +16,7 @@ from ..core import blocks, fixed, masks, ties
 from ..types import NOBODY, NOTHING, Array, Key, State, System, World
 from . import temperament
 from .customs import PARTS, STAGES, Config, build, check, meaning
-from .occasions import MOST_TICKS, occasions, turns_away, waiting
+from .occasions import MOST_TICKS, blocked, occasions, turns_away, waiting
 
 LEAST = (-fixed.TIE, -fixed.TIE, 0)  # of trust, familiarity and rivalry
 REASONS = ("capacity", "decay", "exit")  # why a tie ends
@@ -122,12 +122,12 @@ def changed(world: World, state: State, parts: list[Array], found: dict[str, Arr
 def step(world: World, state: State, bits: Array) -> State:
     """Fade, let what happened count, keep the ties that count most, and forget who has left."""
     params, slot, alive = world.params["relationships"], state.slots["relationships"], state.agents.alive
-    behind, blocked = waiting(world, state, slot.behind)
+    behind, enough = waiting(world, state, slot.behind)
     before = ties.exists(slot.trust, slot.familiarity, slot.rivalry)
     living = alive[:, None] & alive[None, :]
     parts = faded(world, state)
     old = ties.exists(*parts)
-    parts = changed(world, state, parts, occasions(world, state, blocked))
+    parts = changed(world, state, parts, occasions(world, state, enough))
     kept, weak = ties.keep(parts, old, state.intent.priority, params.max_friends, params.max_rivals, params.admit)
     lost = ties.exists(*parts) & ~kept & ~weak
     ended = blocks.once([lost, before & living & ~old, before & ~living])  # in the order of REASONS
@@ -171,7 +171,7 @@ def metrics(world: World, state: State):
     number = lambda mask: mask.sum(dtype=jnp.int32).astype(jnp.float32)
     quarrel = jnp.zeros_like(alive)
     if world.static.has("queues"):
-        quarrel = slot.behind == world.params["relationships"].blocked_after
+        quarrel = blocked(world, slot.behind)
         conflict = state.slots["queues"].conflict
         quarrel = quarrel if conflict is None else conflict != NOBODY
     return {
