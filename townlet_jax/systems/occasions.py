@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from ..core import blocks, fixed, ties
 from ..core.shifts import BECAME_ABSENT, BECAME_LATE
-from ..types import NOTHING, Array, State, World
+from ..types import NOBODY, NOTHING, Array, State, World
 from . import employment
 
 EVENTS = ("chat_success", "chat_failure", "handover", "shared_meal", "helped", "took_shift", "blocked", "conflict")
@@ -54,6 +54,15 @@ def queues(world: World, state: State, blocked: Array) -> dict[str, Array]:
         rage = slot.fair.rage
         found["overtaken"] = whole(rage.storms[:, None] & rage.by)
     return found
+
+
+def quarrels(state: State) -> Array | None:
+    """Who quarrels with whom in this tick: bool[A, A], either way round; None where queues keep no account of it."""
+    slot = state.slots.get("queues")
+    if slot is None or slot.conflict is None:
+        return None
+    between = pairs(slot.conflict, slot.conflict != NOBODY)
+    return between | between.T
 
 
 def arguments(state: State) -> dict[str, Array]:

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 from flax import struct
 
 from ..core import blocks, fixed, masks, ties
-from ..types import NOBODY, NOTHING, Array, Key, State, System, World
+from ..types import NOTHING, Array, Key, State, System, World
 from . import temperament
 from .customs import PARTS, STAGES, Config, build, check, meaning
-from .occasions import MOST_TICKS, blocked, occasions, turns_away, waiting
+from .occasions import MOST_TICKS, blocked, occasions, quarrels, turns_away, waiting
 
 LEAST = (-fixed.TIE, -fixed.TIE, 0)  # of trust, familiarity and rivalry
+STRONG = fixed.to_tie(0.3)  # above it a tie is a strong one
 REASONS = ("capacity", "decay", "exit")  # why a tie ends
 
 
@@ -61,6 +62,12 @@ def avoids(world: World, state: State) -> Array:
     """
     threshold = temperament.avoid_from(world, state, world.params["relationships"].avoid)
     return state.slots["relationships"].rivalry.astype(jnp.int32) >= threshold
+
+
+def strong(state: State) -> Array:
+    """Who has a tie to anybody of which a part is above `STRONG`: bool[A]."""
+    slot = state.slots["relationships"]
+    return ties.exists(slot.trust, slot.familiarity, slot.rivalry, STRONG).any(-1)
 
 
 def top(world: World, state: State, number: int) -> tuple[Array, Array]:
@@ -167,17 +174,12 @@ def rewards(world: World, state: State):
 def metrics(world: World, state: State):
     """Ties by direction, the share of the living with a strong one, and what happened to ties in this tick."""
     slot, alive = state.slots["relationships"], state.agents.alive
-    strong = ties.exists(slot.trust, slot.familiarity, slot.rivalry, fixed.to_tie(0.3)).any(-1)
     number = lambda mask: mask.sum(dtype=jnp.int32).astype(jnp.float32)
-    quarrel = jnp.zeros_like(alive)
-    if world.static.has("queues"):
-        quarrel = blocked(world, slot.behind)
-        conflict = state.slots["queues"].conflict
-        quarrel = quarrel if conflict is None else conflict != NOBODY
+    between = quarrels(state)
     return {
         "ties/count": number(ties.exists(slot.trust, slot.familiarity, slot.rivalry)),
-        "ties/agents_with_tie": masks.mean_where(strong.astype(jnp.float32), alive),
-        "ties/conflicts": number(quarrel),
+        "ties/agents_with_tie": masks.mean_where(strong(state).astype(jnp.float32), alive),
+        "ties/conflicts": number(blocked(world, slot.behind) if between is None else between.any(-1)),
         "ties/avoided": number(slot.avoided),
         **{f"ties/ended/{reason}": slot.ended[i].astype(jnp.float32) for i, reason in enumerate(REASONS)},
     }
