@@ -53,6 +53,11 @@ def number(mask: Array) -> Array:
     return mask.sum(dtype=jnp.int32)
 
 
+def well(state: State) -> Array:
+    """Who lives with all needs above `WELL`: bool[A]."""
+    return (state.agents.needs > WELL).all(-1) & state.agents.alive
+
+
 def company(world: World, state: State) -> dict[str, Array]:
     """What happened between people in this tick."""
     slots, has, none = state.slots, world.static.has, jnp.int32(0)
@@ -80,7 +85,7 @@ def tick_sums(world: World, state: State) -> Day:
     return Day(
         **company(world, state),
         alive=number(alive),
-        well=number((agents.needs > WELL).all(-1) & alive),
+        well=number(well(state)),
         present=number(employment.is_present(shift)) if shift else jnp.int32(0),
         expected=number(employment.on_duty(shift.shift)) if shift else jnp.int32(0),
         clipped=number(clipped & alive),
