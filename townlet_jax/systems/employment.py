@@ -47,13 +47,6 @@ def post_of(world: World, state: State) -> Array:
     return state.slots["hiring"].post if world.static.has("hiring") else world.map.agent_post
 
 
-def dismissed(world: World, state: State) -> Array:
-    """Whose exit the review of absences has decided, and who has not left yet: bool[A]."""
-    if not world.static.has("reviews"):
-        return jnp.zeros(world.static.num_agents, bool)
-    return state.slots["reviews"].dismissed & state.agents.alive
-
-
 def roster(world: World, state: State) -> tuple[Array, Array, Array]:
     """The job i32[A] of each slot, its first tick and the tick after its last i16[A]; nobody's job starts never."""
     params, post = world.params["employment"], post_of(world, state)

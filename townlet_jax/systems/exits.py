@@ -20,7 +20,7 @@ from pydantic import Field
 
 from ..core import fixed, lines, masks
 from ..types import NOTHING, Array, Section, State, World
-from . import economy, employment
+from . import economy, employment, reviews
 
 REASONS = ("none", "collapse", "eviction", "unemployment", "neglect", "age", "dismissal", "removed")
 REMOVED = REASONS.index("removed")
@@ -189,7 +189,7 @@ def causes(world: World, state: State) -> Causes:
     if rules.lifespan is not None:
         found.append(("age", clocks.left == 0))
     if world.static.has("reviews"):
-        found.append(("dismissal", employment.dismissed(world, state)))
+        found.append(("dismissal", reviews.dismissed(state)))
     return [(reason, due & alive) for reason, due in found]
 
 

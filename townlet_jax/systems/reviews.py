@@ -7,7 +7,7 @@
     deferred                                  out of the queue, absences struck
 
 `approve` and `defer` are for people: edits of a state between two ticks. The decision is kept until the dismissed is gone:
-`employment.dismissed` is for the lifecycle, which decides when.
+`dismissed` is for the lifecycle, which decides when.
 
 reads  tick, agents.alive, intent.priority, slots.timesheets
 writes slots.reviews
@@ -92,6 +92,11 @@ def defer(state: State, agent: Array | int) -> State:
         approved=slot.approved & left,
     )
     return timesheets.excuse(state.put(reviews=slot), who)
+
+
+def dismissed(state: State) -> Array:
+    """Whose exit has been decided, and who has not left yet: bool[A]."""
+    return state.slots["reviews"].dismissed & state.agents.alive
 
 
 def enqueue(world: World, state: State) -> tuple[Array, Array, Array]:

@@ -15,7 +15,6 @@ from ..core import agenda, fixed
 from ..types import Array, Feature, Key, Section, State, System, World
 from . import perturbations
 
-WORD = r"^[a-z][a-z0-9_]{0,30}$"
 MAX_TICKS = 10_000
 
 
