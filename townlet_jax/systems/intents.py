@@ -19,7 +19,7 @@ from pydantic import Field
 from ..core import auction, blocks, fixed
 from ..core.grid import ARRIVED
 from ..types import NOBODY, NOTHING, Array, Intent, Key, Section, State, System, World
-from . import employment, encounters, meetings
+from . import employment, encounters, meetings, storms
 
 VERBS = ("wait", "move", "use", "talk")
 WAIT, MOVE, USE, TALK = range(4)
@@ -76,9 +76,7 @@ def init(world: World, key: Key) -> Slot:
 
 def finished(world: World, state: State) -> Array:
     """Who is done with what it chose: bool[A]."""
-    ended, fair = state.slots["affordances"].finished, state.slots["queues"].fair
-    if fair is not None and fair.rage is not None:
-        ended = ended | fair.rage.storms
+    ended = state.slots["affordances"].finished | storms.stormed(state)
     return ended if world.static.actions.talk is None else ended | encounters.over(world, state)
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ..core import blocks, fixed, ties
 from ..core.shifts import BECAME_ABSENT, BECAME_LATE
 from ..types import NOBODY, NOTHING, Array, State, World
-from . import employment
+from . import employment, storms
 
 EVENTS = ("chat_success", "chat_failure", "handover", "shared_meal", "helped", "took_shift", "blocked", "conflict")
 OUTCOMES = ("none", "success", "failure", "avoided")  # of a talk
@@ -50,8 +50,8 @@ def queues(world: World, state: State, blocked: Array) -> dict[str, Array]:
         found = {"conflict": jnp.where(pairs(slot.conflict, alive), slot.intensity[:, None], jnp.int16(0))}
     if slot.handover is not None:
         found["handover"] = whole(pairs(slot.handover, alive))
-    if slot.fair is not None and slot.fair.rage is not None:
-        rage = slot.fair.rage
+    rage = storms.remembered(state)
+    if rage is not None:
         found["overtaken"] = whole(rage.storms[:, None] & rage.by)
     return found
 
