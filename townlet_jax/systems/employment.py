@@ -47,6 +47,12 @@ def post_of(world: World, state: State) -> Array:
     return state.slots["hiring"].post if world.static.has("hiring") else world.map.agent_post
 
 
+def vacant(world: World, post: Array) -> Array:
+    """Which posts nobody holds: bool[P], where agents hold those i16[A], NOTHING if none."""
+    posts = jnp.arange(world.static.num_posts, dtype=jnp.int16)
+    return ~(post[None, :] == posts[:, None]).any(-1)
+
+
 def roster(world: World, state: State) -> tuple[Array, Array, Array]:
     """The job i32[A] of each slot, its first tick and the tick after its last i16[A]; nobody's job starts never."""
     params, post = world.params["employment"], post_of(world, state)

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ..core import auction, blocks, fixed
 from ..types import NOTHING, Array, Feature, Key, Section, State, System, World
-from . import timesheets
+from . import employment, timesheets
 
 
 class Config(Section):
@@ -70,8 +70,7 @@ def init(world: World, key: Key) -> Slot:
 
 def vacant(world: World, state: State) -> Array:
     """Which posts have no holder: bool[P]."""
-    posts = jnp.arange(world.static.num_posts, dtype=jnp.int16)
-    return ~(state.slots["hiring"].post[None, :] == posts[:, None]).any(-1)
+    return employment.vacant(world, state.slots["hiring"].post)
 
 
 def unemployed(world: World, state: State) -> Array:
