@@ -4,7 +4,7 @@ An offer is paid for when it starts (money, carried items, stock) and has its ef
 runs, and so do losing the user's place, an outage and a closed door: then everything paid is given back. All rules are rows of
 tables, one row an offer.
 
-reads  intent, slots.queues, tick
+reads  tick, intent, agents, facilities, slots.queues, slots.employment, slots.tuner, slots.perturbations, slots.utilities
 writes agents.needs, agents.wallet, agents.items, facilities.stock, slots.affordances, slots.economy
 """
 

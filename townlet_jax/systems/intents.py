@@ -8,7 +8,8 @@ choose nothing; the choice waits until the meeting is over, unless a need falls 
 With `possession` somebody outside may give orders (`systems.edits`): an order is taken as one's action in the next tick, whatever
 one has chosen, unless one is busy. Who is possessed acts on orders only, and may choose nothing.
 
-reads  actions, agents, slots.queues, slots.affordances, slots.hiring, slots.perturbations, slots.chat, slots.relationships
+reads  actions, agents, slots.movement, slots.queues, slots.affordances, slots.hiring, slots.perturbations, slots.chat,
+       slots.relationships, slots.personality
 writes intent, slots.intents
 """
 
