@@ -91,9 +91,8 @@ def may_choose(world: World, state: State) -> Array:
         rests = rests & ~slot.possessed
     rests, loose = blocks.once((rests, finished(world, state) | (slot.commit == 0)))
     presses = state.agents.needs < world.params["intents"].override
-    return (rests[:, None] & (loose[:, None] | presses)).any(
-        -1
-    )  # one reduction: a mask of many actions reads its result
+    # one reduction: a mask of many actions reads its result
+    return (rests[:, None] & (loose[:, None] | presses)).any(-1)
 
 
 def decided(world: World, state: State) -> Array:

@@ -79,7 +79,9 @@ def top(world: World, state: State, number: int) -> tuple[Array, Array]:
     return friends, ties.best(slot.rivalry.astype(jnp.int32), able, number)
 
 
-def set_tie(state: State, a: int, b: int, trust: int, familiarity: int, rivalry: int) -> State:
+def set_tie(
+    state: State, a: Array | int, b: Array | int, trust: Array | int, familiarity: Array | int, rivalry: Array | int
+) -> State:
     """A town in which a and b are that to each other, in both directions, parts of TIE; nothing if a is b or one is not alive."""
     slot, index = state.slots["relationships"], jnp.arange(state.agents.alive.shape[0], dtype=jnp.int32)
     one, other = index == a, index == b

@@ -87,7 +87,9 @@ def overtakes(state: State, stays: Array, waits: Array, place: Array) -> tuple[A
     return queues, queues[:, None] & ahead & ~was_ahead
 
 
-def leave(world: World, state: State, stays: Array, waits: Array, place: Array, record: dict[str, Any]):
+def leave(
+    world: World, state: State, stays: Array, waits: Array, place: Array, record: dict[str, Any]
+) -> tuple[Array, Array, dict[str, Any]]:
     """Let those go who have had enough; the others close up.
 
     Args:
