@@ -93,7 +93,7 @@ def match(vacancy: Array, applies: Array, priority: Array, offset: Array) -> tup
     posts = jnp.arange(vacancy.shape[0], dtype=jnp.int32)
     vacancy, turn = blocks.once((vacancy, (posts - offset) % vacancy.shape[0]))
     number = (vacancy[None, :] & (turn[None, :] < turn[:, None])).sum(-1, dtype=jnp.int16)
-    place = auction.line_up(jnp.zeros_like(priority), applies, priority).astype(jnp.int16)
+    place = auction.rank(applies, priority).astype(jnp.int16)
     number, place = blocks.once((number, place))
     gets = applies[:, None] & vacancy[None, :] & (place[:, None] == number[None, :])
     return jnp.argmax(gets, axis=-1).astype(jnp.int16), gets.any(-1)
