@@ -25,7 +25,8 @@ from rich.table import Table
 from townlet_jax import engine, policies
 from townlet_jax.core import fixed
 from townlet_jax.systems.intents import WAIT_ACTION
-from townlet_jax.telemetry import measure
+from townlet_jax.telemetry import exits_per_day, measure
+from townlet_jax.telemetry.days import well
 from townlet_jax.types import Key, State, World
 
 from . import runs
@@ -37,7 +38,6 @@ from .statistics import bootstrap_interval, iqm, overlap, probability_of_improve
 HELD_OUT = "evaluation"  # the stream of keys that no training run draws from
 RESULT = "evaluation.json"
 SHOWN = ("return_per_day", "attendance", "collapses_per_day", "exits_per_day", "wallet_gain", "needs_ok")
-COMFORT = 0.3  # share of every need above which an agent counts as comfortable
 
 Policy = Callable[[World, State, Key], Any]
 
@@ -54,8 +54,7 @@ def town_sums(world: World, policy: Policy, every: int, num_ticks: int, key: Key
     """
 
     def look(state: State) -> dict[str, jax.Array]:
-        needs = state.agents.needs >= fixed.to_need(COMFORT)
-        return {**measure(world, state), "needs_ok": (needs.all(-1) & state.agents.alive).astype(jnp.float32).mean()}
+        return {**measure(world, state), "needs_ok": well(state).astype(jnp.float32).mean()}
 
     def tick(carry, first, actions):
         state, sums = carry
@@ -92,7 +91,7 @@ def town_kpis(world: World, means: dict[str, np.ndarray]) -> dict[str, np.ndarra
             found["attendance"] = means["shift/present"][worked] / means["shift/expected"][worked]
     if "collapses" in means:
         found["collapses_per_day"] = means["collapses"] * day / agents
-        found["exits_per_day"] = (means["collapses"] + means["evictions"]) * day / agents
+        found["exits_per_day"] = exits_per_day(world, means)
     return {name: np.asarray(value, np.float64) for name, value in found.items()}
 
 

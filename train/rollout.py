@@ -10,7 +10,7 @@ from townlet_jax import engine
 from townlet_jax.env import timestep
 from townlet_jax.systems.intents import WAIT_ACTION
 from townlet_jax.telemetry import measure
-from townlet_jax.types import State, World
+from townlet_jax.types import State, TimeStep, World
 
 Array = jax.Array
 
@@ -100,6 +100,6 @@ def stagger(states: State, num_ticks: int) -> State:
     return states.put(lifecycle=lifecycle.replace(ends=states.tick + length))
 
 
-def observe(world: World, states: State):
+def observe(world: World, states: State) -> TimeStep:
     """The time steps of towns [B, ...]."""
     return jax.vmap(partial(timestep, world))(states)

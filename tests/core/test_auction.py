@@ -55,6 +55,12 @@ def test_line_up_counts_those_ahead_in_the_same_queue():
     assert places.tolist() == [2, 0, 1, 1, 0]
 
 
+def test_ranks_are_places_in_one_line_for_everybody():
+    order, waits = jnp.array([9, 3, 8, 5, 1], jnp.int16), jnp.array([True, True, False, True, False])
+    places = auction.rank(waits, order)  # 3 < 5 < 9; 8 and 1 stand aside
+    assert places.dtype == jnp.int8 and places.tolist() == [2, 0, 0, 1, 0]
+
+
 def test_line_up_skips_who_does_not_wait():
     queue, order = jnp.ones(3, jnp.int16), jnp.array([0, 1, 2], jnp.int16)
     assert auction.line_up(queue, jnp.array([False, True, True]), order).tolist() == [0, 0, 1]

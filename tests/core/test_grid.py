@@ -32,6 +32,11 @@ def test_neighbours_do_not_wrap_around_the_edge():
     assert steps[width, W] == width
 
 
+def distances(steps, target):
+    """Steps from every cell to one target."""
+    return grid.distances_to(steps, np.array([target]))[:, 0]
+
+
 def test_distances_around_a_wall():
     steps, width = table("""
         ....
@@ -39,12 +44,12 @@ def test_distances_around_a_wall():
         .#..
     """)
     expected = [[2, 3, 4, 5], [1, X, X, 6], [0, X, 8, 7]]
-    assert grid.distances(steps, 2 * width).reshape(3, 4).tolist() == expected
+    assert distances(steps, 2 * width).reshape(3, 4).tolist() == expected
 
 
 def test_distances_stop_at_a_closed_room():
     steps, _ = table("..#..")
-    assert grid.distances(steps, 0).tolist() == [0, 1, X, X, X]
+    assert distances(steps, 0).tolist() == [0, 1, X, X, X]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -52,7 +57,7 @@ def test_many_searches_at_once_find_what_each_finds_alone(seed):
     rng = np.random.default_rng(seed)
     steps = grid.neighbours(rng.random((14, 11)) < 0.7)
     targets = rng.integers(0, len(steps), 9)
-    alone = np.stack([grid.distances(steps, int(target)) for target in targets], axis=1)
+    alone = np.stack([distances(steps, int(target)) for target in targets], axis=1)
     together = grid.distances_to(steps, targets)
     assert together.dtype == np.int16 and together.shape == (154, 9)
     np.testing.assert_array_equal(together, alone)
@@ -66,7 +71,7 @@ def test_hops_lead_around_the_wall_and_end_at_the_target():
         .#.
     """)
     target = 2 * width  # bottom left
-    hops = grid.hops(steps, grid.distances(steps, target)).reshape(3, 3)
+    hops = grid.hops(steps, distances(steps, target)).reshape(3, 3)
     assert hops.tolist() == [[S, W, W], [S, ARRIVED, N], [ARRIVED, ARRIVED, N]]
 
 
@@ -77,7 +82,7 @@ def test_hops_break_a_tie_by_the_parity_of_the_cell():
         ...
         ...
     """)
-    hops = grid.hops(steps, grid.distances(steps, 0))
+    hops = grid.hops(steps, distances(steps, 0))
     assert hops[4] == N  # even
     assert [hops[5], hops[7]] == [W, W]  # odd
     assert hops[8] == N
@@ -87,7 +92,7 @@ def test_hops_break_a_tie_by_the_parity_of_the_cell():
 def test_hops_never_lead_away(target):
     rng = np.random.default_rng(target)
     steps = grid.neighbours(rng.random((12, 16)) < 0.7)
-    distance = grid.distances(steps, target).astype(int)
+    distance = distances(steps, target).astype(int)
     hops = grid.hops(steps, distance.astype(np.int16))
     walks = (distance > 0) & (distance < X)
     nearer = distance[steps[np.arange(len(steps)), np.minimum(hops, 3)]]
@@ -132,7 +137,7 @@ def test_travel_goes_around_costly_ground():
         walk.append("NESW"[hop])
         cell = int(steps[cell, hop])
     assert ticks[start] == 1 + 9 and "".join(walk) == "NNEEEEEESS"
-    assert grid.distances(steps, target)[start] == 6  # the shortest way leads straight through
+    assert distances(steps, target)[start] == 6  # the shortest way leads straight through
 
 
 def test_travel_takes_the_costly_ground_where_the_way_around_is_longer():
@@ -150,7 +155,7 @@ def test_travel_without_costs_is_distance():
     rng = np.random.default_rng(3)
     for target in range(0, 192, 17):
         steps = grid.neighbours(rng.random((12, 16)) < 0.7)
-        plain, ones = grid.distances(steps, target), np.ones(len(steps), int)
+        plain, ones = distances(steps, target), np.ones(len(steps), int)
         np.testing.assert_array_equal(grid.travel(steps, ones, target), plain)
         np.testing.assert_array_equal(grid.hops(steps, plain, ones), grid.hops(steps, plain))
 

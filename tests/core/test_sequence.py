@@ -8,14 +8,15 @@ from scipy.stats import qmc
 
 from townlet_jax.core import sequence
 
-AXES = range(sequence.MAX_AXES)
+NUM_AXES = len(sequence.POLYNOMIALS)
+AXES = range(NUM_AXES)
 SHIFTS = (0, 0xDEAD_BEEF, 0xFFFF_FFFF, 0x8000_0001)
 
 
 @pytest.fixture(scope="module")
 def points():
     """The first 4,096 points, u32."""
-    return np.asarray(sequence.sobol(jnp.arange(4096, dtype=jnp.int32), sequence.MAX_AXES))
+    return np.asarray(sequence.sobol(jnp.arange(4096, dtype=jnp.int32), NUM_AXES))
 
 
 def test_the_first_points():
@@ -31,14 +32,14 @@ def test_the_first_points():
 def test_an_independent_generator_makes_the_same_points(points):
     """SciPy goes through them in Gray code, where the number i stands for i ^ (i >> 1)."""
     number = np.arange(4096)
-    expected = qmc.Sobol(sequence.MAX_AXES, scramble=False, bits=32).random(4096)
+    expected = qmc.Sobol(NUM_AXES, scramble=False, bits=32).random(4096)
     np.testing.assert_array_equal(points[number ^ (number >> 1)] / 2**32, expected)
 
 
 @pytest.mark.parametrize("shift", SHIFTS)
 @pytest.mark.parametrize("k", range(13))
 def test_aligned_points_fall_one_in_each_bin(points, k, shift):
-    bins = ((points ^ np.uint32(shift)).astype(np.uint64) >> (32 - k)).reshape(-1, 2**k, sequence.MAX_AXES)
+    bins = ((points ^ np.uint32(shift)).astype(np.uint64) >> (32 - k)).reshape(-1, 2**k, NUM_AXES)
     assert (np.sort(bins, axis=1) == np.arange(2**k)[:, None]).all()
 
 

@@ -180,8 +180,8 @@ def test_work_without_events_changes_nothing(office):
     assert ties_of(shift(office, [0] * 4, [ON_TIME] * 4), 0) == []
 
 
-def behind(square, ticks):
-    """Agent 1 stands for some ticks behind 0, who uses the shower."""
+def waits(square, ticks):
+    """Agent 1 stands for some ticks behind 0, who uses the shower: the states after each."""
     state, seen = square.state(tick=1), []
     queue = state.slots["queues"].replace(
         facility=jnp.array([0, 0, NOTHING, NOTHING], jnp.int16), place=jnp.array([0, 1, 0, 0], jnp.int8)
@@ -190,13 +190,19 @@ def behind(square, ticks):
     state = state.put(queues=queue, affordances=doing)
     for _ in range(ticks):
         state = square.only("relationships", state)
-        seen.append(parts(state, 1, 0))
+        seen.append(state)
     return seen
 
 
 def test_a_long_wait_blocks_once(square):
-    seen = behind(square, 90)
+    seen = [parts(state, 1, 0) for state in waits(square, 90)]
     assert seen[28] == (0, 0, 0) and seen[29] == seen[89] == (0, tie(-0.05), tie(0.15))
+
+
+def test_the_longest_patience_counts_one_conflict(board):
+    square = board(SQUARE, **SOCIAL, **{"systems.relationships.blocked_after": 99})
+    told = [float(relationships.metrics(square.world, state)["ties/conflicts"]) for state in waits(square, 105)]
+    assert [tick for tick, number in enumerate(told, 1) if number] == [99]
 
 
 def test_where_queues_keep_account_of_quarrels_a_wait_is_not_counted_twice(square):
@@ -399,6 +405,7 @@ def test_metrics_count_strong_ties_of_the_living(square):
         ({"meals": ["dinner"]}, {}, "there is no offer 'dinner'"),
         ({"trust_fade": 0.00001}, {}, "less than the town can count"),
         ({"stage": "D"}, {}, "stage"),
+        ({"blocked_after": 100}, {}, "blocked_after: 100 is above 99"),
     ],
 )
 def test_a_section_that_makes_no_sense_is_refused(section, chats, message):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from townlet_jax import ConfigError
-from townlet_jax.systems import employment, lifecycle, reviews, timesheets
+from townlet_jax.systems import lifecycle, reviews, timesheets
 
 OFFICE = """
     #######
@@ -45,13 +45,13 @@ def queue(state):
     return waiting[np.argsort(np.asarray(slot.place)[waiting])].tolist()
 
 
-def gone(office, state):
-    return np.flatnonzero(employment.dismissed(office.world, state)).tolist()
+def gone(state):
+    return np.flatnonzero(reviews.dismissed(state)).tolist()
 
 
 def test_three_absences_lead_into_the_queue(office):
     state = review(office, absent(office.state(), 2, 3, 0, 4, 0))
-    assert queue(state) == [1, 3] and gone(office, state) == []
+    assert queue(state) == [1, 3] and gone(state) == []
     assert queue(review(office, state, 5)) == [1, 3]  # once, and as long as it takes
     assert queue(review(office, absent(state, 0, 0, 0, 0, 0))) == [1, 3]  # even if the days go by
 
@@ -67,37 +67,37 @@ def test_a_case_is_due_after_the_review_and_the_cap_holds_it_back(office):
     state = review(office, state, 49)  # 49 ticks in the queue
     assert queue(state) == [0, 1]
     state = review(office, state)
-    assert queue(state) == [1] and gone(office, state) == [0]
+    assert queue(state) == [1] and gone(state) == [0]
     assert int(state.slots["reviews"].exits) == 1
     state = review(office, state, 148)  # ticks 52 to 199: the day's cap of one is reached
-    assert (int(state.tick), queue(state), gone(office, state)) == (199, [1], [0])
+    assert (int(state.tick), queue(state), gone(state)) == (199, [1], [0])
     state = review(office, state)
-    assert (int(state.tick), queue(state), gone(office, state)) == (200, [], [0, 1])
+    assert (int(state.tick), queue(state), gone(state)) == (200, [], [0, 1])
 
 
 def test_cap_one_and_two_cases_then_a_manual_approval(office):
     at_once = office.tuned(reviews={"review": jnp.int32(0)})
     state = review(at_once, absent(at_once.state(), 3, 3, 0, 0, 0))
-    assert queue(state) == [1] and gone(office, state) == [0]
+    assert queue(state) == [1] and gone(state) == [0]
     state = review(at_once, state, 5)
     assert queue(state) == [1]
     state = review(at_once, reviews.approve(state, 1))
-    assert queue(state) == [] and gone(office, state) == [0, 1]
+    assert queue(state) == [] and gone(state) == [0, 1]
     assert int(state.slots["reviews"].exits) == 2  # it counts, though the cap is one
 
 
 def test_an_approval_uses_up_the_cap_of_the_others(office):
     state = review(office, absent(office.state(), 3, 3, 3, 0, 0), 51)
-    assert gone(office, state) == [0]
+    assert gone(state) == [0]
     fresh = review(office, absent(office.state(), 3, 3, 3, 0, 0), 50)
     state = review(office, reviews.approve(fresh, 2))
-    assert gone(office, state) == [2] and queue(state) == [0, 1]
+    assert gone(state) == [2] and queue(state) == [0, 1]
 
 
 def test_without_a_cap_all_due_cases_go(office):
     free = office.tuned(reviews={"cap": jnp.int32(reviews.MOST_EXITS)})
     state = review(free, absent(free.state(), 3, 3, 3, 3, 3), 51)
-    assert gone(free, state) == [0, 1, 2, 3, 4] and int(state.slots["reviews"].exits) == 5
+    assert gone(state) == [0, 1, 2, 3, 4] and int(state.slots["reviews"].exits) == 5
 
 
 def test_no_cap_is_written_as_zero(board):
@@ -110,7 +110,7 @@ def test_an_exit_storm_takes_two_a_day(board):
     state, left = absent(calm.state(), 7, 7, 7, 7, 7), []
     for day in range(3):
         state = review(calm, state, 1 if day == 0 else 200)
-        left.append(len(gone(calm, state)))
+        left.append(len(gone(state)))
     assert left == [2, 4, 5]
 
 
@@ -131,15 +131,15 @@ def test_only_cases_in_the_queue_can_be_decided_by_hand(office):
     for edit in (reviews.approve, reviews.defer):
         for agent in (1, 5, 99):
             after = review(office, edit(state, agent))
-            assert queue(after) == [0] and gone(office, after) == []
+            assert queue(after) == [0] and gone(after) == []
             assert timesheets.absences(after).tolist() == [3, 2, 0, 0, 0]
 
 
 def test_the_dead_lose_their_place_and_their_dismissal(office):
     state = review(office, absent(office.state(), 3, 3, 3, 0, 0), 51)
-    assert queue(state) == [1, 2] and gone(office, state) == [0]
+    assert queue(state) == [1, 2] and gone(state) == [0]
     state = review(office, state, alive=[False, False, True, True, True])
-    assert queue(state) == [2] and gone(office, state) == []
+    assert queue(state) == [2] and gone(state) == []
     assert not state.slots["reviews"].dismissed.any()
 
 
@@ -158,11 +158,6 @@ def test_one_sees_the_own_case(office):
     pending, reviewed = reviews.SYSTEM.features(office.world, state)
     assert pending.tolist() == [1, 0, 0, 0, 0]
     assert reviewed.tolist() == pytest.approx([25 / 75, 0, 0, 0, 0])
-
-
-def test_a_world_without_reviews_dismisses_nobody(board):
-    plain = board(OFFICE)
-    assert employment.dismissed(plain.world, plain.state()).tolist() == [False] * 5
 
 
 @pytest.mark.skipif("dismissal" not in lifecycle.REASONS, reason="the lifecycle of this version knows no dismissal")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from townlet_jax import engine
-from townlet_jax.telemetry import afi, kpis, measure
+from townlet_jax.telemetry import afi, exits_per_day, kpis, measure
 
 PLACE = """
     #######
@@ -79,6 +79,12 @@ def test_exits_of_all_reasons_are_counted_per_agent_and_day(world):
     assert found["exits/age"] == pytest.approx(0.01 * 200 / 2)
     assert found["collapses_per_day"] == pytest.approx(0.1)
     assert found["exits_per_day"] == pytest.approx((0.001 + 0.0005 + 0.0005 + 0.01) * 100)
+
+
+def test_exits_may_be_counted_without_some(world):
+    per_day = 200 / 2
+    assert exits_per_day(world, MEANS, but=("exits/age", "evictions")) == pytest.approx(0.0015 * per_day)
+    assert exits_per_day(world, {"needs/hunger": 0.9}) == 0
 
 
 def test_a_world_without_them_does_not_measure_them(board):

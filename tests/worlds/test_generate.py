@@ -11,8 +11,8 @@ import yaml
 from townlet_jax import ConfigError, load
 from townlet_jax.config import generate, layout, liveable
 from townlet_jax.config.draws import Draws
-from townlet_jax.config.generate import Counts
 from townlet_jax.config.load import find
+from townlet_jax.config.lots import Counts, counts, shares
 from townlet_jax.config.schema import STANDARD, GenerateConfig, Legend, MapConfig, world_model
 from townlet_jax.core import grid
 from townlet_jax.systems import ORDER
@@ -71,15 +71,15 @@ def test_another_seed_is_another_map_of_the_same_size_with_the_same_things():
     ],
 )
 def test_what_is_built_follows_from_the_agents_or_is_given(num_agents, settings, expected):
-    assert generate.counts(GenerateConfig(**settings), num_agents) == expected
+    assert counts(GenerateConfig(**settings), num_agents) == expected
     town = "".join(rows(4, num_agents, **settings))
     assert {kind: town.count(mark) for kind, mark in MARKS.items()} == expected._asdict()
     assert town.count("g") == expected.till and town.count("v") == expected.counter
 
 
 def test_things_are_shared_out_evenly():
-    assert generate.shares(48, 10) == [10, 10, 10, 9, 9]
-    assert generate.shares(4, 4) == [4] and generate.shares(5, 4) == [3, 2]
+    assert shares(48, 10) == [10, 10, 10, 9, 9]
+    assert shares(4, 4) == [4] and shares(5, 4) == [3, 2]
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +99,10 @@ def test_everybody_can_live_on_the_map_of_any_seed(rules, seed):
     drawn = layout.read(generate.drawn(config.map, num_agents), 3)
     assert liveable.findings(config, drawn) == []
     stands = (drawn.neighbour != np.arange(len(drawn.neighbour))[:, None]).any(1)
-    steps = grid.distances(drawn.neighbour, int(drawn.home_cell[0]))
+    steps = grid.distances_to(drawn.neighbour, drawn.home_cell[:1])[:, 0]
     assert (steps[stands] < 32767).all()
     assert len(set(drawn.place_cell[:, 0])) == len(drawn.facility_cell)  # every user has a cell of their own
-    number = generate.counts(settings, num_agents)
+    number = counts(settings, num_agents)
     owned = Counter(zip(drawn.facility_home.tolist(), drawn.facility_kind))
     assert all(owned[h, kind] == 1 for h in range(number.homes) for kind in ("bed", "fridge", "stove", "shower"))
     assert len(drawn.post_cell) >= num_agents

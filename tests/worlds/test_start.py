@@ -77,6 +77,12 @@ def test_residents_who_do_not_fit_are_refused(board, resident, message):
         board(ROOM, **{"start.residents": [{"name": "ben", "cell": [3, 4]}, resident]})
 
 
+@pytest.mark.parametrize("residents", [[], [{"name": "anna", "cell": [3, 4]}]])
+def test_more_people_than_cells_are_refused_whoever_is_described(board, residents):
+    with pytest.raises(ConfigError, match="num_agents: 12 agents, but home 1 has only 11 cells within reach"):
+        board(ROOM, num_agents=12, **{"start.residents": residents})
+
+
 @pytest.mark.parametrize(
     ("loop", "message"),
     [({"carl": ["wait"]}, "no such resident"), ({"anna": ["go_slep"]}, "Did you mean 'go_sleep'")],

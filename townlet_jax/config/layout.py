@@ -57,7 +57,7 @@ def read(config: MapConfig, num_places: int) -> Layout:
     owner = np.full(len(marks), NOTHING)
     for index, inside in enumerate(rooms):
         owner[inside] = index
-    place_of, names = _places(marks, homes, rooms, room)
+    place_of, names = _places(marks, rooms, room)
     return Layout(
         ground=ground.reshape(len(rows), width),
         neighbour=neighbour,
@@ -100,7 +100,7 @@ def in_order(layout: Layout) -> Layout:
     )
 
 
-def _places(marks, homes, rooms, room) -> tuple[np.ndarray, list[str]]:
+def _places(marks, rooms, room) -> tuple[np.ndarray, list[str]]:
     """Which named place each cell belongs to, i8[C] with -1 for none; homes are places, too."""
     place_of = np.full(len(marks), -1, np.int8)
     names = []

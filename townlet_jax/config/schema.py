@@ -38,7 +38,7 @@ STANDARD: dict[str, Legend] = {
 
 
 class GenerateConfig(Section):
-    """A town drawn from a seed; what is not given follows from the number of agents, see `config.generate.counts`."""
+    """A town drawn from a seed; what is not given follows from the number of agents, see `config.lots.counts`."""
 
     seed: int = Field(0, ge=0, le=2**31 - 1, description="one seed, one map, on every machine")
     size: tuple[int, int] | None = Field(None, description="rows and columns of the map; the least that holds the town")

@@ -77,14 +77,15 @@ def findings(config: Any, layout: Layout) -> list[Finding]:
             row, column = resident.cell
             if not (0 <= row < height and 0 <= column < width and standable[row, column]):
                 wrong.append((f"{path}.cell", f"nobody can stand on row {row}, column {column} (counted from 0)"))
-    return wrong or _shared(config, layout)
+    return wrong
 
 
-def _shared(config: Any, layout: Layout) -> list[Finding]:
-    """Residents described one by one must not begin on a cell of another."""
-    if not any(resident.cell for resident in config.start.residents):
-        return []
-    where = cells(config, layout).tolist()
+def crowded(config: Any, layout: Layout) -> list[Finding]:
+    """More agents than cells to stand on, or two who begin on the same; for a world without other findings."""
+    try:
+        where = cells(config, layout).tolist()
+    except ValueError as error:
+        return [("num_agents", str(error))]
     twice = [slot for slot, cell in enumerate(where) if cell in where[:slot]]
     spot = lambda slot: divmod(where[slot], layout.ground.shape[1])
     text = "slots {} and {} both begin at row {}, column {}"

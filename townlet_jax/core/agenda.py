@@ -52,7 +52,7 @@ def admit(wants: jax.Array, free: jax.Array, bits: jax.Array) -> jax.Array:
     Returns:
         bool[E].
     """
-    place = auction.line_up(jnp.zeros_like(bits), wants, auction.random_rank(bits))
+    place = auction.rank(wants, auction.random_rank(bits))
     return wants & (place.astype(jnp.int32) < free)
 
 
@@ -70,7 +70,7 @@ def least_called(eligible: jax.Array, calls: jax.Array, priority: jax.Array, num
     """
     index = jnp.arange(calls.shape[0], dtype=jnp.int32)
     order = (calls.astype(jnp.int32) * 128 + priority.astype(jnp.int32)) * 128 + index
-    return eligible & (auction.line_up(jnp.zeros_like(calls), eligible, order) < number)
+    return eligible & (auction.rank(eligible, order) < number)
 
 
 def dearest_pair(tie: jax.Array, eligible: jax.Array) -> jax.Array:

@@ -30,6 +30,20 @@ def first(group: jax.Array, claims: jax.Array, order: jax.Array) -> jax.Array:
     return claims & ~rivals.any(-1)
 
 
+def rank(waits: jax.Array, order: jax.Array) -> jax.Array:
+    """The place of each in one line for everybody, as of `line_up` where all stand in the same queue.
+
+    Args:
+        waits: bool[A] who stands in it at all.
+        order: [A] distinct; the least stands first.
+
+    Returns:
+        i8[A] place 0, 1, ... for those who wait, 0 for the others.
+    """
+    waits, order = once((waits, order))
+    return jnp.where(waits, count(waits[None, :] & (order[None, :] < order[:, None])), jnp.int8(0))
+
+
 def line_up(queue: jax.Array, waits: jax.Array, order: jax.Array) -> jax.Array:
     """The place of each in its queue.
 

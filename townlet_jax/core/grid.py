@@ -31,22 +31,11 @@ def neighbours(walkable: np.ndarray) -> np.ndarray:
     return table.astype(np.uint16)
 
 
-def distances(neighbour: np.ndarray, target: int) -> np.ndarray:
-    """Steps from every cell to the target: i16[C], UNREACHABLE where there is no way (breadth-first search)."""
-    found = np.full(len(neighbour), UNREACHABLE, np.int16)
-    found[target] = 0
-    queue = deque([target])
-    while queue:
-        cell = queue.popleft()
-        for other in neighbour[cell]:
-            if found[other] == UNREACHABLE:
-                found[other] = found[cell] + 1
-                queue.append(int(other))
-    return found
-
-
 def distances_to(neighbour: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """`distances` to many targets at once: i16[C, T]; all searches go outwards one step at a time, together."""
+    """Steps from every cell to each target: i16[C, T], UNREACHABLE where there is no way.
+
+    Breadth-first: the searches from all targets go outwards one step at a time, together.
+    """
     cells, starts = len(neighbour), np.asarray(targets, np.int64)
     table = neighbour.astype(np.int64)
     found = np.full(len(starts) * cells, UNREACHABLE, np.int16)  # search by search
@@ -102,7 +91,7 @@ def hops(neighbour: np.ndarray, distance: np.ndarray, cost: np.ndarray | None = 
 
     Args:
         neighbour: u16[C, 4].
-        distance: i16[C] as of `distances`, or of `travel`.
+        distance: i16[C] as of `distances_to` one target, or of `travel`.
         cost: [C] as given to `travel`; None for steps.
     """
     around = distance[neighbour].astype(np.int32)

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 
 DIGITS = 16  # binary digits of a number that count: the sequence begins anew after 65,536 points
-MAX_AXES = 4
 POLYNOMIALS = ((0, 0, ()), (1, 0, (1,)), (2, 1, (1, 3)), (3, 1, (1, 3, 1)))
 # degree, inner coefficients, first direction numbers: new-joe-kuo-6, S. Joe and F. Y. Kuo, SIAM J. Sci. Comput. 30 (2008) 2635
 
@@ -30,7 +29,7 @@ def sobol(number: jax.Array, num_axes: int) -> jax.Array:
 
     Args:
         number: i32[...] which points, from 0; only the last `DIGITS` binary digits count.
-        num_axes: 1 to `MAX_AXES`; an axis does not depend on how many there are.
+        num_axes: 1 to 4, as many as there are polynomials; an axis does not depend on how many there are.
 
     Returns:
         u32[..., num_axes] in parts of 2**32.

@@ -52,9 +52,8 @@ def best(score: jax.Array, able: jax.Array, number: int) -> jax.Array:
         i16[A, number], NOBODY where nobody is left.
     """
     index, found = jnp.arange(score.shape[1], dtype=jnp.int32), []
-    left = once(
-        jnp.where(able, score * 64 + (63 - index), LEAST)
-    )  # the index in the last six bits: one number to compare
+    # the index in the last six bits: one number to compare
+    left = once(jnp.where(able, score * 64 + (63 - index), LEAST))
     most = jnp.full(score.shape[0], -LEAST)
     for _ in range(number):
         most = jnp.where(left < most[:, None], left, LEAST).max(-1)

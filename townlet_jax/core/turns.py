@@ -12,7 +12,9 @@ PER_WAITER = fixed.to_share(0.25)  # what each further waiter adds to the intens
 MILD, FIERCE = fixed.to_share(0.1), fixed.to_share(5.0)  # the bounds of an intensity
 
 
-def arrive(queue, waits, stays, tail, place, priority) -> jax.Array:
+def arrive(
+    queue: jax.Array, waits: jax.Array, stays: jax.Array, tail: jax.Array, place: jax.Array, priority: jax.Array
+) -> jax.Array:
     """Places in order of arrival.
 
     Args:
@@ -46,7 +48,7 @@ def age_order(place: jax.Array, waited: jax.Array, weight: jax.Array) -> jax.Arr
     return (place * fixed.SHARE - weight * waited.astype(jnp.int32)) * 128 + place
 
 
-def take_turns(queue, waits, holds, place, order) -> jax.Array:
+def take_turns(queue: jax.Array, waits: jax.Array, holds: jax.Array, place: jax.Array, order: jax.Array) -> jax.Array:
     """Places after each queue that nobody holds has let in the one of least order; the others keep theirs in turn.
 
     Args:
@@ -93,9 +95,8 @@ def partners(heat: jax.Array, place: jax.Array) -> tuple[jax.Array, jax.Array, j
     Returns:
         whether one quarrels bool[A], the partner i16[A] (0 without one), and the intensity i16[A].
     """
-    A = len(
-        place
-    )  # at most 64: the order, the index and the intensity fit in one number, so that one maximum finds all three
+    # of at most 64 the order, the index and the intensity fit in one number, so that one maximum finds all three
+    A = len(place)
     order = (127 - place.astype(jnp.int32)) * 64 + 63 - jnp.arange(A, dtype=jnp.int32)
     heat = heat.astype(jnp.int32)
     of_rows = jnp.where(heat > 0, order[None, :] * 8192 + heat, 0).max(-1)

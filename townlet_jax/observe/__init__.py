@@ -22,7 +22,7 @@ def observe(world: World, state: State) -> Observation:
         features f32[A, D] (`schema` names them), layers u8[A, L, w, w] (L = 0 in `compact`), action_mask bool[A, num_actions].
     """
     can = blocks.once(available(world, state)) if world.static.has("affordances") else None
-    return Observation(features(world, state, can), layers(world, state), action_mask(world, state, can))
+    return Observation(features(world, state, can), layers(world, state, can), action_mask(world, state, can))
 
 
 def schema(world: World) -> tuple[Entry, ...]:

@@ -46,8 +46,8 @@ def people_layers(world: World, state: State) -> list[Array]:
     return [scattered(spot, size), scattered(jnp.where(runs[None, :], spot, size), size)]
 
 
-def held_layers(world: World, state: State) -> list[Array]:
-    """Facilities that somebody holds, and those that the watcher could use now: u8[A, w * w] each."""
+def held_layers(world: World, state: State, can: Array | None = None) -> list[Array]:
+    """Facilities that somebody holds, and those that the watcher could use now: u8[A, w * w] each; `can` as in `layers`."""
     cells, size = world.map.facility_cell, world.static.window**2
     nowhere = jnp.zeros((world.static.num_agents, size), jnp.uint8)
     if not world.static.has("affordances"):
@@ -56,17 +56,20 @@ def held_layers(world: World, state: State) -> list[Array]:
     holds = (queues.facility != NOTHING) & (queues.place == 0)
     held = spots(world, cells[jnp.where(holds, queues.facility, jnp.int16(0))], here)
     usable = spots(world, cells[affordances.routes(world, state)[0]], here)
-    can = affordances.available(world, state)
+    can = affordances.available(world, state) if can is None else can
     return [scattered(jnp.where(holds[None, :], held, size), size), scattered(jnp.where(can, usable, size), size)]
 
 
-def layers(world: World, state: State) -> Array:
-    """u8[A, L, w, w], 0 or 1, the agent in the middle, north up; zeros for who is not alive. `layer_names` says what L are."""
+def layers(world: World, state: State, can: Array | None = None) -> Array:
+    """u8[A, L, w, w], 0 or 1, the agent in the middle, north up; zeros for who is not alive. `layer_names` says what L are.
+
+    `can` is `affordances.available`, if it is known already.
+    """
     static, agents = world.static, state.agents
     A, side = static.num_agents, static.window
     if side == 0:
         return jnp.zeros((A, 0, 0, 0), jnp.uint8)
     still = world.map.window[agents.cell].reshape(A, -1, side * side)
-    moving = people_layers(world, state) + (held_layers(world, state) if static.observation == "full" else [])
+    moving = people_layers(world, state) + (held_layers(world, state, can) if static.observation == "full" else [])
     stack = jnp.concatenate([still, jnp.stack(moving, axis=1)], axis=1)
     return jnp.where(agents.alive[:, None, None], stack, jnp.uint8(0)).reshape(A, -1, side, side)

@@ -25,7 +25,6 @@ class Plan:
     homes: frozenset[int]  # places that are homes
     kinds: tuple[str, ...]  # [F] the kind of each facility
     facilities: np.ndarray  # i64[F] cells
-    facility_homes: np.ndarray  # i64[F] NOTHING if public
     stands: np.ndarray  # i64[F, Q] cells of users and queues
     posts: np.ndarray  # i64[P] cells
     owners: tuple[tuple[int, ...], ...]  # of each post: the agents who always work there, none if people are hired
@@ -80,7 +79,6 @@ def _plan(order: _Order) -> Plan:
         homes=frozenset(home_place.tolist()),
         kinds=tuple(static.names.kinds[kind] for kind in host(tables.facility_kind)),
         facilities=host(tables.facility_cell),
-        facility_homes=host(tables.facility_home),
         stands=host(tables.place_cell),
         posts=host(tables.post_cell),
         owners=tuple(tuple(np.flatnonzero(stays == post).tolist()) for post in range(static.num_posts)),

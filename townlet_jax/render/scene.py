@@ -4,13 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core import fixed
 from ..systems import occasions, perturbations, utilities
+from ..systems.relationships import STRONG
 from ..systems.weather import WEATHERS
 from ..types import NOBODY, State, World
 from .clock import clock, darkness
 
-STRONG = fixed.to_tie(0.3)  # the least tie that is drawn; `ties/agents_with_tie` counts the same
 TALKS = {occasions.SUCCESS: "success", occasions.FAILURE: "failure", occasions.AVOIDED: "avoided"}
 CLOSED = "closed"  # why a facility is out of service, where no utility is the reason
 

@@ -4,7 +4,7 @@ An offer is paid for when it starts (money, carried items, stock) and has its ef
 runs, and so do losing the user's place, an outage and a closed door: then everything paid is given back. All rules are rows of
 tables, one row an offer.
 
-reads  intent, slots.queues, tick
+reads  tick, intent, agents, facilities, slots.queues, slots.employment, slots.tuner, slots.perturbations, slots.utilities
 writes agents.needs, agents.wallet, agents.items, facilities.stock, slots.affordances, slots.economy
 """
 
@@ -155,8 +155,8 @@ def holds(world: World, state: State) -> Array:
     return (slot.facility == facility) & (facility != NOTHING) & (slot.place == 0) & (state.agents.cell == cell)
 
 
-def begin(world: World, state: State) -> tuple[State, Array]:
-    """Start what the holders of reservations ask for, and take the pay. Returns the state and who began bool[A]."""
+def begin(world: World, state: State) -> State:
+    """Start what the holders of reservations ask for, and take the pay."""
     static, params, slot = world.static, world.params["affordances"], state.slots["affordances"]
     agents, intent = state.agents, state.intent
     facility = jnp.where(intent.facility == NOTHING, jnp.int16(0), intent.facility)
@@ -179,11 +179,11 @@ def begin(world: World, state: State) -> tuple[State, Array]:
         remaining=jnp.where(starts, params.ticks[offer], slot.remaining),
         paid=jnp.where(starts, price, slot.paid),
     )
-    return economy.book(state, sales=-masks.total(price)).put(affordances=slot), starts
+    return economy.book(state, sales=-masks.total(price)).put(affordances=slot)
 
 
 def refund(world: World, state: State) -> tuple[State, Array]:
-    """Give all back to those for whom what runs can go on no longer. Returns the state and who was refunded bool[A]."""
+    """End what can go on no longer, and give all back. Returns the state and who was refunded bool[A]."""
     params, slot, agents = world.params["affordances"], state.slots["affordances"], state.agents
     goes_on, service = (
         is_open(world, state.tick)[slot.offer] & holds(world, state),
@@ -201,19 +201,15 @@ def refund(world: World, state: State) -> tuple[State, Array]:
         agents=agents.replace(wallet=agents.wallet + price, items=items),
         facilities=state.facilities.replace(stock=stock),
     )
-    return economy.book(state, sales=masks.total(price)), closed
+    slot = slot.replace(remaining=jnp.where(closed, jnp.int16(0), slot.remaining))
+    return economy.book(state, sales=masks.total(price)).put(affordances=slot), closed
 
 
 def step(world: World, state: State, bits: Array) -> State:
     """Refund, begin, run on, and end."""
     params = world.params["affordances"]
     state, closed = refund(world, state)
-    state = state.put(
-        affordances=state.slots["affordances"].replace(
-            remaining=jnp.where(closed, jnp.int16(0), state.slots["affordances"].remaining)
-        )
-    )
-    state, _ = begin(world, state)
+    state = begin(world, state)
     slot, agents = state.slots["affordances"], state.agents
     ends = (slot.remaining == 1) & agents.alive
     needs = agents.needs + jnp.where(ends[:, None], params.effect[slot.offer], 0)

@@ -62,7 +62,7 @@ class Slot(struct.PyTreeNode):
     """The talks of this tick, by speaker."""
 
     partner: Array  # i16[A] who was spoken to, NOBODY if no one
-    outcome: Array  # i8[A] index into OUTCOMES
+    outcome: Array  # i8[A] index into OUTCOMES; ARRANGED between two ticks for a talk that is to be
     quality: Array  # i16[A] of a success, parts of fixed.SHARE, else 0
     cooldown: Array  # i16[A] ticks until one may speak again
     topics: Array  # i8[A, TOPICS] what one cares about, -8 to 7, drawn when one comes to town; the first is odd

@@ -51,7 +51,7 @@ class Config(Section):
     faint: float = Field(0.02, ge=0, le=1, description="a tie with no part above this is forgotten on the hour")
     avoid: float = Field(0.7, gt=0, le=1, description="rivalry from which one avoids somebody")
     blocked_after: int = Field(
-        30, ge=1, le=MOST_TICKS, description="ticks behind who uses a facility until one feels blocked"
+        30, ge=1, le=MOST_TICKS - 1, description="ticks behind who uses a facility until one feels blocked"
     )
     avoid_pause: int = Field(60, ge=1, le=MOST_TICKS, description="ticks until avoiding somebody counts again")
     avoid_reward: float = Field(0.005, ge=0, le=1, description="reward for avoiding somebody, from stage C2")

@@ -2,7 +2,7 @@
 
 Sum of wallets = sum of wallets at the start + sum of the ledger, to the mill, at every tick.
 
-reads  tick, agents, slots.tuner
+reads  tick, agents, slots.tuner, slots.perturbations
 writes agents.wallet, facilities.stock, slots.economy
 """
 

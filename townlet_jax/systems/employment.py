@@ -47,11 +47,10 @@ def post_of(world: World, state: State) -> Array:
     return state.slots["hiring"].post if world.static.has("hiring") else world.map.agent_post
 
 
-def dismissed(world: World, state: State) -> Array:
-    """Whose exit the review of absences has decided, and who has not left yet: bool[A]."""
-    if not world.static.has("reviews"):
-        return jnp.zeros(world.static.num_agents, bool)
-    return state.slots["reviews"].dismissed & state.agents.alive
+def vacant(world: World, post: Array) -> Array:
+    """Which posts nobody holds: bool[P], where agents hold those i16[A], NOTHING if none."""
+    posts = jnp.arange(world.static.num_posts, dtype=jnp.int16)
+    return ~(post[None, :] == posts[:, None]).any(-1)
 
 
 def roster(world: World, state: State) -> tuple[Array, Array, Array]:

@@ -5,7 +5,7 @@ place, post or home) that is nearest to that person; once about as near to it as
 step. Both are right nearly always, since people are nearly always near a target; where a wall between the two misleads, the
 option ends with its commitment.
 
-reads  intent, agents, slots.affordances, slots.intents, slots.chat, slots.relationships
+reads  agents, slots.affordances, slots.intents, slots.chat, slots.relationships, slots.personality
 """
 
 import jax.numpy as jnp

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from ..core import fixed, lines, masks
 from ..types import NOTHING, Array, Section, State, World
-from . import economy, employment
+from . import economy, employment, reviews
 
 REASONS = ("none", "collapse", "eviction", "unemployment", "neglect", "age", "dismissal", "removed")
 REMOVED = REASONS.index("removed")
@@ -168,10 +168,9 @@ def recover(world: World, state: State) -> tuple[State, Array]:
 
 def has_prospects(world: World, state: State) -> Array:
     """Who has a post, or could have one that nobody living holds: bool[A]."""
-    post, alive = employment.post_of(world, state), state.agents.alive
-    posts = jnp.arange(world.static.num_posts, dtype=jnp.int16)
-    taken = ((post[:, None] == posts[None, :]) & alive[:, None]).any(0)
-    return (post != NOTHING) | ~taken.all()
+    post = employment.post_of(world, state)
+    held = jnp.where(state.agents.alive, post, jnp.int16(NOTHING))
+    return (post != NOTHING) | employment.vacant(world, held).any()
 
 
 def causes(world: World, state: State) -> Causes:
@@ -189,7 +188,7 @@ def causes(world: World, state: State) -> Causes:
     if rules.lifespan is not None:
         found.append(("age", clocks.left == 0))
     if world.static.has("reviews"):
-        found.append(("dismissal", employment.dismissed(world, state)))
+        found.append(("dismissal", reviews.dismissed(state)))
     return [(reason, due & alive) for reason, due in found]
 
 

@@ -131,7 +131,9 @@ def review(world: World, state: State, wants: Array, stays: Array, dawdles: Arra
     return Past(had, late, rivals, jnp.where(state.agents.alive[:, None], left, jnp.int16(0)))
 
 
-def settle(world: World, state: State, wants: Array, stays: Array, dawdles: Array):
+def settle(
+    world: World, state: State, wants: Array, stays: Array, dawdles: Array
+) -> tuple[Array, Array, Array, dict[str, Any]]:
     """Who stands in which queue and at which place.
 
     Args:
@@ -198,7 +200,9 @@ def overtakes(world: World, facility: Array, queues: Array, order: Array, waited
     return (before & blocks.once(queues & (waited >= limit(world)))[None, :]).any(-1)
 
 
-def quarrel(world: World, past: Past, behind: Array, keeps: Array, takes: Array, queues: Array, place: Array):
+def quarrel(
+    world: World, past: Past, behind: Array, keeps: Array, takes: Array, queues: Array, place: Array
+) -> tuple[dict[str, Array], Array]:
     """Conflicts of this tick: with who was late, and with who has been long.
 
     Args:

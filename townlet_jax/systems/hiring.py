@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ..core import auction, blocks, fixed
 from ..types import NOTHING, Array, Feature, Key, Section, State, System, World
-from . import timesheets
+from . import employment, timesheets
 
 
 class Config(Section):
@@ -70,8 +70,7 @@ def init(world: World, key: Key) -> Slot:
 
 def vacant(world: World, state: State) -> Array:
     """Which posts have no holder: bool[P]."""
-    posts = jnp.arange(world.static.num_posts, dtype=jnp.int16)
-    return ~(state.slots["hiring"].post[None, :] == posts[:, None]).any(-1)
+    return employment.vacant(world, state.slots["hiring"].post)
 
 
 def unemployed(world: World, state: State) -> Array:
@@ -94,7 +93,7 @@ def match(vacancy: Array, applies: Array, priority: Array, offset: Array) -> tup
     posts = jnp.arange(vacancy.shape[0], dtype=jnp.int32)
     vacancy, turn = blocks.once((vacancy, (posts - offset) % vacancy.shape[0]))
     number = (vacancy[None, :] & (turn[None, :] < turn[:, None])).sum(-1, dtype=jnp.int16)
-    place = auction.line_up(jnp.zeros_like(priority), applies, priority).astype(jnp.int16)
+    place = auction.rank(applies, priority).astype(jnp.int16)
     number, place = blocks.once((number, place))
     gets = applies[:, None] & vacancy[None, :] & (place[:, None] == number[None, :])
     return jnp.argmax(gets, axis=-1).astype(jnp.int16), gets.any(-1)

@@ -60,7 +60,7 @@ def init(world: World, key: Key) -> Slot:
     """The first residents have the first identities; a slot that begins empty has none."""
     A, line = world.static.num_agents, world.params["identities"].line
     there, index = world.params["start"].joins == 0, jnp.arange(A, dtype=jnp.int8)
-    first = auction.line_up(jnp.zeros_like(index), there, index).astype(jnp.int16)
+    first = auction.rank(there, index).astype(jnp.int16)
     identity = jnp.where(there, first, jnp.int16(NOBODY))
     return Slot(identity, jnp.zeros(A, jnp.int16), line, jnp.zeros_like(line), masks.total(there), jnp.int32(0))
 
@@ -72,7 +72,7 @@ def release(world: World, state: State) -> Slot:
     has = slot.identity != NOBODY
     leaves = has & ~state.agents.alive
     length = line.shape[0] - has.sum(dtype=jnp.int32)  # of the line, before anybody leaves
-    before = auction.line_up(jnp.zeros_like(index), leaves, index).astype(jnp.int32)
+    before = auction.rank(leaves, index).astype(jnp.int32)
     theirs = (slot.identity.astype(jnp.int32)[:, None] == line) & leaves[:, None]  # [A, S]
     turn = jnp.where(theirs, (slot.allocated + length + before)[:, None], 0).sum(0, dtype=jnp.int32)
     freed = theirs.any(0)
@@ -88,7 +88,7 @@ def step(world: World, state: State, bits: Array) -> State:
     params, slot, agents = world.params["identities"], release(world, state), state.agents
     comes = agents.alive & (agents.generation != slot.seen)
     index = jnp.arange(world.static.num_agents, dtype=jnp.int8)
-    before = auction.line_up(jnp.zeros_like(index), comes, index).astype(jnp.int32)
+    before = auction.rank(comes, index).astype(jnp.int32)
     takes = (slot.turn == (slot.allocated + before)[:, None]) & comes[:, None]  # [A, S] one a row
     identity = jnp.where(takes, params.line, 0).sum(-1, dtype=jnp.int32).astype(jnp.int16)
     used = slot.turn >= params.line.shape[0]  # the first line has the turns 0 to S - 1

@@ -8,7 +8,8 @@ choose nothing; the choice waits until the meeting is over, unless a need falls 
 With `possession` somebody outside may give orders (`systems.edits`): an order is taken as one's action in the next tick, whatever
 one has chosen, unless one is busy. Who is possessed acts on orders only, and may choose nothing.
 
-reads  actions, agents, slots.queues, slots.affordances, slots.hiring, slots.perturbations, slots.chat, slots.relationships
+reads  actions, agents, slots.movement, slots.queues, slots.affordances, slots.hiring, slots.perturbations, slots.chat,
+       slots.relationships, slots.personality
 writes intent, slots.intents
 """
 
@@ -19,7 +20,7 @@ from pydantic import Field
 from ..core import auction, blocks, fixed
 from ..core.grid import ARRIVED
 from ..types import NOBODY, NOTHING, Array, Intent, Key, Section, State, System, World
-from . import employment, encounters, meetings
+from . import employment, encounters, meetings, storms
 
 VERBS = ("wait", "move", "use", "talk")
 WAIT, MOVE, USE, TALK = range(4)
@@ -76,9 +77,7 @@ def init(world: World, key: Key) -> Slot:
 
 def finished(world: World, state: State) -> Array:
     """Who is done with what it chose: bool[A]."""
-    ended, fair = state.slots["affordances"].finished, state.slots["queues"].fair
-    if fair is not None and fair.rage is not None:
-        ended = ended | fair.rage.storms
+    ended = state.slots["affordances"].finished | storms.stormed(state)
     return ended if world.static.actions.talk is None else ended | encounters.over(world, state)
 
 
@@ -92,9 +91,8 @@ def may_choose(world: World, state: State) -> Array:
         rests = rests & ~slot.possessed
     rests, loose = blocks.once((rests, finished(world, state) | (slot.commit == 0)))
     presses = state.agents.needs < world.params["intents"].override
-    return (rests[:, None] & (loose[:, None] | presses)).any(
-        -1
-    )  # one reduction: a mask of many actions reads its result
+    # one reduction: a mask of many actions reads its result
+    return (rests[:, None] & (loose[:, None] | presses)).any(-1)
 
 
 def decided(world: World, state: State) -> Array:

@@ -3,7 +3,7 @@
 A slot outlives its person: a newcomer arrives at the edge of the map some ticks later, with a starter kit and no memories. While
 a slot is empty every system resets its own part of it. The causes, and what holds those who are due back, stand in `exits`.
 
-reads  tick, agents, intent.priority, slots.economy, slots.employment
+reads  tick, agents, intent.priority, slots.economy, slots.employment, slots.hiring, slots.reviews, slots.perturbations
 writes agents, terminated, truncated, slots.lifecycle, slots.economy
 """
 

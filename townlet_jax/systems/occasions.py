@@ -11,14 +11,14 @@ import jax.numpy as jnp
 
 from ..core import blocks, fixed, ties
 from ..core.shifts import BECAME_ABSENT, BECAME_LATE
-from ..types import NOTHING, Array, State, World
-from . import employment
+from ..types import NOBODY, NOTHING, Array, State, World
+from . import employment, storms
 
 EVENTS = ("chat_success", "chat_failure", "handover", "shared_meal", "helped", "took_shift", "blocked", "conflict")
 OUTCOMES = ("none", "success", "failure", "avoided")  # of a talk
 SILENCE, SUCCESS, FAILURE, AVOIDED = range(4)
 ARRANGED = 4  # a talk that somebody outside has arranged for the next tick; no outcome of a tick
-MOST_TICKS = 100  # that a counter counts
+MOST_TICKS = 100  # at which a counter stays; what is to happen once happens below it
 TABLE = 3  # cells within which people eat together, such as at the two counters of a café
 
 
@@ -50,10 +50,19 @@ def queues(world: World, state: State, blocked: Array) -> dict[str, Array]:
         found = {"conflict": jnp.where(pairs(slot.conflict, alive), slot.intensity[:, None], jnp.int16(0))}
     if slot.handover is not None:
         found["handover"] = whole(pairs(slot.handover, alive))
-    if slot.fair is not None and slot.fair.rage is not None:
-        rage = slot.fair.rage
+    rage = storms.remembered(state)
+    if rage is not None:
         found["overtaken"] = whole(rage.storms[:, None] & rage.by)
     return found
+
+
+def quarrels(state: State) -> Array | None:
+    """Who quarrels with whom in this tick: bool[A, A], either way round; None where queues keep no account of it."""
+    slot = state.slots.get("queues")
+    if slot is None or slot.conflict is None:
+        return None
+    between = pairs(slot.conflict, slot.conflict != NOBODY)
+    return between | between.T
 
 
 def arguments(state: State) -> dict[str, Array]:
@@ -122,7 +131,12 @@ def waiting(world: World, state: State, behind: Array) -> tuple[Array, Array]:
     used = (queue.facility[:, None] == queue.facility[None, :]) & (runs & (queue.place == 0))[None, :]
     waits = state.agents.alive & (queue.place > 0) & used.any(-1)
     longer = jnp.where(waits, jnp.minimum(behind + jnp.int8(1), jnp.int8(MOST_TICKS)), jnp.int8(0))
-    return longer, waits & (longer == world.params["relationships"].blocked_after) & (behind < longer)
+    return longer, blocked(world, longer)
+
+
+def blocked(world: World, behind: Array) -> Array:
+    """Who has had enough, once in each wait, at i8[A] ticks in a row behind who uses a facility: bool[A]."""
+    return behind == world.params["relationships"].blocked_after
 
 
 def turns_away(world: World, state: State, avoids: Array, wanted: Array) -> tuple[Array, Array]:

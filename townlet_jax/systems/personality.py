@@ -94,7 +94,7 @@ def init(world: World, key: Key) -> Slot:
     """The first residents are the first births of the town, in an order of its own; a slot that begins empty has nobody."""
     A, T = world.static.num_agents, world.params["personality"].traits.shape[1]
     bits, there = jax.random.bits(key, (A + T,), jnp.uint32), world.params["start"].joins == 0
-    number = auction.line_up(jnp.zeros(A, jnp.int8), there, auction.random_rank(bits[:A]))
+    number = auction.rank(there, auction.random_rank(bits[:A]))
     profile, traits = born(world, number.astype(jnp.int32), bits[A:])
     profile, traits = jnp.where(there, profile, jnp.int8(0)), jnp.where(there[:, None], traits, jnp.int16(0))
     return Slot(profile, traits, jnp.zeros(A, jnp.int16), masks.total(there), bits[A:])
@@ -105,7 +105,7 @@ def step(world: World, state: State, bits: Array) -> State:
     agents, slot = state.agents, state.slots["personality"]
     comes = agents.alive & (agents.generation != slot.seen)
     index = jnp.arange(world.static.num_agents, dtype=jnp.int8)
-    rank = auction.line_up(jnp.zeros_like(index), comes, index)
+    rank = auction.rank(comes, index)
     profile, traits = born(world, slot.births + rank.astype(jnp.int32), slot.shift)
     stays = agents.alive | state.terminated
     slot = slot.replace(

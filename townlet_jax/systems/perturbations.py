@@ -7,7 +7,7 @@ An event begins by itself only if it is off, its cooldown is over and its window
 time is put off by a few ticks, as often as need be. The schedule and `trigger` ask nobody: they begin an event anew even if it is
 on. What begins now is felt by facilities in this tick; who is called sets out in the next, since intents come first.
 
-reads  tick, intent, agents
+reads  tick, intent, agents, slots.movement, slots.relationships
 writes slots.perturbations
 """
 

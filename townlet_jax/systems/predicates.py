@@ -54,7 +54,7 @@ class Table(struct.PyTreeNode):
 def variables(
     names: Names, systems: Collection[str], ticks_per_day: int, utilities: Sequence[str]
 ) -> tuple[Variable, ...]:
-    """The vector of a world, in the order of `values`."""
+    """The vector of a world, in the order of `columns`."""
     flag = lambda name: Variable(name, "flag", 1, 0, 1)
     whole = lambda name, unit, high: Variable(name, unit, 1, 0, high)
     return (

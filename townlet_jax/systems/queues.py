@@ -5,7 +5,7 @@ arrivals in the same tick. Place 0 holds the reservation. An agent is in one que
 begin within `start_within` ticks goes to the tail, as does who is done and wants the same again; who walks off, dies or wants
 something else loses the place. `fairness` adds the rules of `systems.fairness`.
 
-reads  intent, agents, slots.affordances, slots.relationships
+reads  intent, agents, slots.affordances, slots.relationships, slots.personality
 writes slots.queues
 """
 

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 from flax import struct
 
 from ..core import blocks, fixed, masks, ties
-from ..types import NOBODY, NOTHING, Array, Key, State, System, World
+from ..types import NOTHING, Array, Key, State, System, World
 from . import temperament
 from .customs import PARTS, STAGES, Config, build, check, meaning
-from .occasions import MOST_TICKS, occasions, turns_away, waiting
+from .occasions import MOST_TICKS, blocked, occasions, quarrels, turns_away, waiting
 
 LEAST = (-fixed.TIE, -fixed.TIE, 0)  # of trust, familiarity and rivalry
+STRONG = fixed.to_tie(0.3)  # above it a tie is a strong one
 REASONS = ("capacity", "decay", "exit")  # why a tie ends
 
 
@@ -63,6 +64,12 @@ def avoids(world: World, state: State) -> Array:
     return state.slots["relationships"].rivalry.astype(jnp.int32) >= threshold
 
 
+def strong(state: State) -> Array:
+    """Who has a tie to anybody of which a part is above `STRONG`: bool[A]."""
+    slot = state.slots["relationships"]
+    return ties.exists(slot.trust, slot.familiarity, slot.rivalry, STRONG).any(-1)
+
+
 def top(world: World, state: State, number: int) -> tuple[Array, Array]:
     """The best friends by trust + familiarity above 0, and the worst rivals who are none of these: i16[A, number] each."""
     slot, size = state.slots["relationships"], world.static.num_agents
@@ -72,7 +79,9 @@ def top(world: World, state: State, number: int) -> tuple[Array, Array]:
     return friends, ties.best(slot.rivalry.astype(jnp.int32), able, number)
 
 
-def set_tie(state: State, a: int, b: int, trust: int, familiarity: int, rivalry: int) -> State:
+def set_tie(
+    state: State, a: Array | int, b: Array | int, trust: Array | int, familiarity: Array | int, rivalry: Array | int
+) -> State:
     """A town in which a and b are that to each other, in both directions, parts of TIE; nothing if a is b or one is not alive."""
     slot, index = state.slots["relationships"], jnp.arange(state.agents.alive.shape[0], dtype=jnp.int32)
     one, other = index == a, index == b
@@ -122,12 +131,12 @@ def changed(world: World, state: State, parts: list[Array], found: dict[str, Arr
 def step(world: World, state: State, bits: Array) -> State:
     """Fade, let what happened count, keep the ties that count most, and forget who has left."""
     params, slot, alive = world.params["relationships"], state.slots["relationships"], state.agents.alive
-    behind, blocked = waiting(world, state, slot.behind)
+    behind, enough = waiting(world, state, slot.behind)
     before = ties.exists(slot.trust, slot.familiarity, slot.rivalry)
     living = alive[:, None] & alive[None, :]
     parts = faded(world, state)
     old = ties.exists(*parts)
-    parts = changed(world, state, parts, occasions(world, state, blocked))
+    parts = changed(world, state, parts, occasions(world, state, enough))
     kept, weak = ties.keep(parts, old, state.intent.priority, params.max_friends, params.max_rivals, params.admit)
     lost = ties.exists(*parts) & ~kept & ~weak
     ended = blocks.once([lost, before & living & ~old, before & ~living])  # in the order of REASONS
@@ -167,17 +176,12 @@ def rewards(world: World, state: State):
 def metrics(world: World, state: State):
     """Ties by direction, the share of the living with a strong one, and what happened to ties in this tick."""
     slot, alive = state.slots["relationships"], state.agents.alive
-    strong = ties.exists(slot.trust, slot.familiarity, slot.rivalry, fixed.to_tie(0.3)).any(-1)
     number = lambda mask: mask.sum(dtype=jnp.int32).astype(jnp.float32)
-    quarrel = jnp.zeros_like(alive)
-    if world.static.has("queues"):
-        quarrel = slot.behind == world.params["relationships"].blocked_after
-        conflict = state.slots["queues"].conflict
-        quarrel = quarrel if conflict is None else conflict != NOBODY
+    between = quarrels(state)
     return {
         "ties/count": number(ties.exists(slot.trust, slot.familiarity, slot.rivalry)),
-        "ties/agents_with_tie": masks.mean_where(strong.astype(jnp.float32), alive),
-        "ties/conflicts": number(quarrel),
+        "ties/agents_with_tie": masks.mean_where(strong(state).astype(jnp.float32), alive),
+        "ties/conflicts": number(blocked(world, slot.behind) if between is None else between.any(-1)),
         "ties/avoided": number(slot.avoided),
         **{f"ties/ended/{reason}": slot.ended[i].astype(jnp.float32) for i, reason in enumerate(REASONS)},
     }

@@ -15,8 +15,8 @@ from flax import struct
 from pydantic import Field
 
 from ..core import fixed
-from ..types import NOBODY, Array, Feature, Key, Section, State, System, World
-from . import affordances
+from ..types import Array, Feature, Key, Section, State, System, World
+from . import affordances, storms
 
 FULL = fixed.NEED  # the best score there is, 2**20
 COSTS = ("quarrel", "waiting", "outage")
@@ -67,14 +67,9 @@ def trouble(world: World, state: State) -> Array:
     queues, facility = state.slots["queues"], state.intent.facility  # who storms off stands nowhere, and still wants it
     none = jnp.zeros(world.static.num_facilities, jnp.int32)
     number = lambda who: none.at[facility].add(who.astype(jnp.int32), mode="drop")
-    quarrels = jnp.zeros(facility.shape, bool)
-    if queues.conflict is not None:
-        quarrels = queues.conflict != NOBODY
-    if queues.fair is not None and queues.fair.rage is not None:
-        quarrels = quarrels | queues.fair.rage.storms
     service = affordances.is_in_service(world, state, state.tick)
     out = none if service is None else (~service).astype(jnp.int32)
-    return jnp.stack([number(quarrels), number(queues.place > 0), out])
+    return jnp.stack([number(storms.upset(state)), number(queues.place > 0), out])
 
 
 def step(world: World, state: State, bits: Array) -> State:

@@ -7,7 +7,7 @@
     deferred                                  out of the queue, absences struck
 
 `approve` and `defer` are for people: edits of a state between two ticks. The decision is kept until the dismissed is gone:
-`employment.dismissed` is for the lifecycle, which decides when.
+`dismissed` is for the lifecycle, which decides when.
 
 reads  tick, agents.alive, intent.priority, slots.timesheets
 writes slots.reviews
@@ -87,11 +87,16 @@ def defer(state: State, agent: Array | int) -> State:
     left = slot.pending & ~who
     slot = slot.replace(
         pending=left,
-        place=auction.line_up(jnp.zeros_like(slot.place), left, slot.place),
+        place=auction.rank(left, slot.place),
         waited=jnp.where(left, slot.waited, 0),
         approved=slot.approved & left,
     )
     return timesheets.excuse(state.put(reviews=slot), who)
+
+
+def dismissed(state: State) -> Array:
+    """Whose exit has been decided, and who has not left yet: bool[A]."""
+    return state.slots["reviews"].dismissed & state.agents.alive
 
 
 def enqueue(world: World, state: State) -> tuple[Array, Array, Array]:
@@ -103,7 +108,7 @@ def enqueue(world: World, state: State) -> tuple[Array, Array, Array]:
     order = jnp.where(stays, slot.place.astype(jnp.int16), A + state.intent.priority.astype(jnp.int16))
     pending = stays | enters
     waited = jnp.where(stays, jnp.minimum(slot.waited + 1, 100_000), 0)
-    return pending, auction.line_up(jnp.zeros_like(slot.place), pending, order), waited
+    return pending, auction.rank(pending, order), waited
 
 
 def step(world: World, state: State, bits: Array) -> State:
@@ -116,7 +121,7 @@ def step(world: World, state: State, bits: Array) -> State:
     approved = pending & slot.approved
     exits = exits + approved.sum(dtype=jnp.int32)
     due = pending & ~approved & (waited >= params.review)
-    turn = auction.line_up(jnp.zeros_like(place), due, place).astype(jnp.int32)
+    turn = auction.rank(due, place).astype(jnp.int32)
     goes = due & ((turn < params.cap - exits) | (params.cap == MOST_EXITS))
     exits = exits + goes.sum(dtype=jnp.int32)
 
@@ -124,7 +129,7 @@ def step(world: World, state: State, bits: Array) -> State:
     return state.put(
         reviews=Slot(
             pending=left,
-            place=auction.line_up(jnp.zeros_like(place), left, place),
+            place=auction.rank(left, place),
             waited=jnp.where(left, waited, 0),
             approved=jnp.zeros_like(left),
             dismissed=alive & (slot.dismissed | approved | goes),
@@ -163,7 +168,7 @@ def features(world: World, state: State) -> list[Array]:
 def rules(world: World, state: State):
     """The places of the queue are 0 to n - 1; nobody is in it who has been dismissed; the dead have no case."""
     slot, gone = state.slots["reviews"], ~state.agents.alive & ~state.terminated
-    rank = auction.line_up(jnp.zeros_like(slot.place), slot.pending, slot.place)
+    rank = auction.rank(slot.pending, slot.place)
     outside = (slot.place == 0) & (slot.waited == 0) & ~slot.approved
     return {
         "the exit queue has no gaps": (rank == slot.place).all(),

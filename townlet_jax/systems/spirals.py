@@ -16,7 +16,8 @@ from pydantic import Field
 
 from ..core import fixed, masks
 from ..core.shifts import QUIET
-from ..types import NOBODY, Array, Feature, Key, Section, State, System, World
+from ..types import Array, Feature, Key, Section, State, System, World
+from . import storms
 
 MOST = 60  # quarrels of a day that are counted
 
@@ -75,11 +76,7 @@ def happens(world: World, state: State) -> tuple[Array, Array]:
     if world.static.has("employment"):
         fails = state.slots["employment"].event != QUIET
     if world.static.has("queues"):
-        queues = state.slots["queues"]
-        if queues.conflict is not None:
-            quarrels = queues.conflict != NOBODY
-        if queues.fair is not None and queues.fair.rage is not None:
-            quarrels = quarrels | queues.fair.rage.storms
+        quarrels = storms.upset(state)
     low = state.agents.needs < world.params["spirals"].low
     return jnp.concatenate([low, fails[:, None]], axis=1), quarrels
 

@@ -16,7 +16,7 @@ from flax import struct
 from pydantic import Field
 
 from ..core import auction, fixed, masks
-from ..types import NOTHING, Array, Section, State, World
+from ..types import NOBODY, NOTHING, Array, Section, State, World
 
 MOST = 60  # times overtaken that are counted
 LONGEST_PAUSE = 600  # ticks
@@ -87,7 +87,9 @@ def overtakes(state: State, stays: Array, waits: Array, place: Array) -> tuple[A
     return queues, queues[:, None] & ahead & ~was_ahead
 
 
-def leave(world: World, state: State, stays: Array, waits: Array, place: Array, record: dict[str, Any]):
+def leave(
+    world: World, state: State, stays: Array, waits: Array, place: Array, record: dict[str, Any]
+) -> tuple[Array, Array, dict[str, Any]]:
     """Let those go who have had enough; the others close up.
 
     Args:
@@ -116,6 +118,24 @@ def leave(world: World, state: State, stays: Array, waits: Array, place: Array, 
         rage=Record(storms, overtaken, queues[:, None] & (memory.by | passed)),
     )
     return waits, auction.line_up(facility, waits, place), {**record, "fair": fair}
+
+
+def remembered(state: State) -> Record | None:
+    """What queues remember of those who may storm off; None where nobody does."""
+    fair = state.slots["queues"].fair
+    return None if fair is None else fair.rage
+
+
+def stormed(state: State) -> Array:
+    """Who storms off in this tick: bool[A]."""
+    rage = remembered(state)
+    return jnp.zeros(state.agents.alive.shape, bool) if rage is None else rage.storms
+
+
+def upset(state: State) -> Array:
+    """Who quarrels in a queue or storms out of it in this tick: bool[A]."""
+    conflict, storms = state.slots["queues"].conflict, stormed(state)
+    return storms if conflict is None else (conflict != NOBODY) | storms
 
 
 def anger(world: World, state: State) -> Array:

@@ -22,11 +22,6 @@ def tempers(world: World) -> bool:
     return world.static.has("personality") and world.params["personality"].modifiers is not None
 
 
-def trait(state: State, name: str) -> Array:
-    """A trait of the owners of ties: i32[A, 1] parts of SHARE, -SHARE to SHARE."""
-    return personality.trait(state, name)[:, None]
-
-
 def felt(world: World, state: State, event: str, part: str, change: Array) -> Array:
     """What an event changes in one part of ties, as each owner feels it.
 
@@ -40,26 +35,26 @@ def felt(world: World, state: State, event: str, part: str, change: Array) -> Ar
     Returns:
         i32[A] in [-2 TIE, 2 TIE]
     """
-    change = jnp.broadcast_to(change, (world.static.num_agents, 1))
+    change = jnp.broadcast_to(change, (world.static.num_agents,))
     if tempers(world):
         if event == "conflict" and part == "rivalry":
-            change = ties.compete(change, trait(state, "ambition"))
-        change = ties.forgive(change, trait(state, "forgiveness"), grudge=part == "rivalry")
-    return change[:, 0]
+            change = ties.compete(change, personality.trait(state, "ambition"))
+        change = ties.forgive(change, personality.trait(state, "forgiveness"), grudge=part == "rivalry")
+    return change
 
 
 def warmth(world: World, state: State, part: str) -> Array:
     """What a good chat adds to one part of ties however good it was: i32[A], familiarity for the extroverted."""
     if part != "familiarity" or not tempers(world):
         return jnp.zeros(world.static.num_agents, jnp.int32)
-    return (trait(state, "extroversion")[:, 0] * fixed.to_tie(EXTROVERT_CHAT)) >> 10
+    return (personality.trait(state, "extroversion") * fixed.to_tie(EXTROVERT_CHAT)) >> 10
 
 
 def grudge_fade(world: World, state: State, rate: Array) -> Array:
     """How fast rivalry fades, i16[] parts of TIE: i16[] or i16[A, 1]."""
     if not tempers(world):
         return rate
-    factor = fixed.SHARE + (trait(state, "forgiveness") >> 1)
+    factor = fixed.SHARE + (personality.trait(state, "forgiveness")[:, None] >> 1)
     return jnp.minimum((rate.astype(jnp.int32) * factor) >> 10, fixed.TIE).astype(jnp.int16)
 
 

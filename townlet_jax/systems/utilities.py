@@ -3,7 +3,7 @@
 A utility fails for an event of `perturbations`, or by a fault of its own. What runs at a facility that is no longer served is
 interrupted, and everything paid is given back (see `affordances.refund`).
 
-reads  slots.perturbations
+reads  tick, slots.perturbations; its rules slots.queues, slots.affordances
 writes slots.utilities
 """
 
@@ -15,7 +15,6 @@ from ..core import agenda, fixed
 from ..types import Array, Feature, Key, Section, State, System, World
 from . import perturbations
 
-WORD = r"^[a-z][a-z0-9_]{0,30}$"
 MAX_TICKS = 10_000
 
 

@@ -111,11 +111,9 @@ def slows(world: World) -> bool:
 
 
 def step_cost(world: World, state: State) -> Array:
-    """Ticks that a step onto the cell where each agent stands takes longer in this weather: i8[A]."""
-    params = world.params["weather"]
-    if params.extra is None:
-        return jnp.zeros(world.static.num_agents, jnp.int8)
-    return jnp.where(outdoors(world, state), params.extra[state.slots["weather"].kind], jnp.int8(0))
+    """Ticks that a step onto the cell where each agent stands takes longer in this weather, which `slows`: i8[A]."""
+    extra = world.params["weather"].extra[state.slots["weather"].kind]
+    return jnp.where(outdoors(world, state), extra, jnp.int8(0))
 
 
 def way(world: World, state: State, ticks: Array) -> Array:

@@ -8,9 +8,10 @@ from ..systems import rewards
 from ..systems.rewards import breakdown_names
 from ..types import Array, State, World
 from .fitness import afi
+from .leaving import exits_per_day
 from .shapes import one_town, plain
 
-__all__ = ["afi", "breakdown", "breakdown_names", "kpis", "measure"]
+__all__ = ["afi", "breakdown", "breakdown_names", "exits_per_day", "kpis", "measure"]
 
 
 def measure(world: World, state: State) -> dict[str, Array]:
@@ -61,8 +62,8 @@ def kpis(world: World, means: Mapping[str, float]) -> dict[str, float]:
         found["attendance"] = float(means["shift/present"]) / max(float(means["shift/expected"]), 1e-9)
     if "collapses" in means:
         found["collapses_per_day"] = found.pop("collapses") * day / agents
-        found["exits_per_day"] = found["collapses_per_day"] + found.pop("evictions") * day / agents
-        found["exits_per_day"] += sum(float(means[name]) for name in means if name.startswith("exits/")) * day / agents
+        found["exits_per_day"] = float(exits_per_day(world, means))
+        del found["evictions"]
     for name, value in means.items():
         if name.startswith("reward/") and name not in ("reward/total", "reward/clipped"):
             found[name] = float(value) * day

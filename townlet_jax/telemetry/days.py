@@ -19,7 +19,7 @@ from .. import engine
 from ..core import fixed
 from ..systems import employment, relationships, rewards
 from ..systems.exits import REASONS
-from ..systems.occasions import FAILURE, SUCCESS, pairs
+from ..systems.occasions import FAILURE, SUCCESS, blocked, quarrels
 from ..types import Array, Key, State, World
 from .shapes import one_map
 
@@ -53,25 +53,24 @@ def number(mask: Array) -> Array:
     return mask.sum(dtype=jnp.int32)
 
 
+def well(state: State) -> Array:
+    """Who lives with all needs above `WELL`: bool[A]."""
+    return (state.agents.needs > WELL).all(-1) & state.agents.alive
+
+
 def company(world: World, state: State) -> dict[str, Array]:
     """What happened between people in this tick."""
     slots, has, none = state.slots, world.static.has, jnp.int32(0)
-    told = relationships.SYSTEM.metrics(world, state) if has("relationships") else {}
-    whole = lambda name: told[name].astype(jnp.int32) if told else none
-    conflicts, partner = whole("ties/conflicts"), slots["queues"].conflict if has("queues") else None
-    if partner is not None:
-        between = pairs(partner, slots["queues"].intensity > 0)
-        conflicts = number(between | between.T) // 2
+    between, social = quarrels(state), slots["relationships"] if has("relationships") else None
+    alone = number(blocked(world, social.behind)) if social else none  # who quarrels where nobody notes with whom
     talks = slots["chat"].outcome if has("chat") else jnp.zeros(1, jnp.int8)
-    living = number(state.agents.alive)
-    tied = told["ties/agents_with_tie"] * living.astype(jnp.float32) if told else jnp.float32(0)
     return {
         "chats": number(talks == SUCCESS),
         "failures": number(talks >= FAILURE),
-        "conflicts": conflicts,
-        "avoided": whole("ties/avoided"),
-        "tied": jnp.round(tied).astype(jnp.int32),
-        "living": living,
+        "conflicts": alone if between is None else number(between) // 2,
+        "avoided": number(social.avoided) if social else none,
+        "tied": number(relationships.strong(state) & state.agents.alive) if social else none,
+        "living": number(state.agents.alive),
     }
 
 
@@ -86,7 +85,7 @@ def tick_sums(world: World, state: State) -> Day:
     return Day(
         **company(world, state),
         alive=number(alive),
-        well=number((agents.needs > WELL).all(-1) & alive),
+        well=number(well(state)),
         present=number(employment.is_present(shift)) if shift else jnp.int32(0),
         expected=number(employment.on_duty(shift.shift)) if shift else jnp.int32(0),
         clipped=number(clipped & alive),

@@ -4,16 +4,11 @@ from collections.abc import Mapping
 
 from ..core import fixed
 from ..types import World
+from .leaving import exits_per_day
 from .shapes import plain
 
 WEIGHTS: Mapping[str, float] = {"return": 0.3, "needs": 0.4, "attendance": 0.2, "violations": 0.1}
-EXITS = (
-    "collapses",
-    "evictions",
-    "exits/unemployment",
-    "exits/neglect",
-    "exits/dismissal",
-)  # not age: it is no failure
+NO_FAILURE = ("exits/age",)  # removals are not measured
 
 
 def afi(world: World, means: Mapping[str, float], weights: Mapping[str, float] = WEIGHTS) -> float:
@@ -49,8 +44,7 @@ def afi(world: World, means: Mapping[str, float], weights: Mapping[str, float] =
 
 def violations(world: World, means: Mapping[str, float]) -> float:
     """Exits per agent and day for reasons other than age and removal, at most 1."""
-    per_tick = sum(float(means[name]) for name in EXITS if name in means)
-    return min(per_tick * world.static.ticks_per_day / world.static.num_agents, 1.0)
+    return min(float(exits_per_day(world, means, but=NO_FAILURE)), 1.0)
 
 
 def _parts(world: World, means: Mapping[str, float]) -> dict[str, float | None]:

@@ -9,22 +9,17 @@ from ..policies import random, scripted
 from ..systems import edits
 from ..systems.edits import Edit
 from ..types import Array, Key, State, World
+from .play import anything
 
 CROWD = ("allowed", "anything", "one option", "one offer", "absurd", "primitives", "citizen", "fickle citizen")
 CALM = 16  # ticks between two edits of a town, on average
-
-
-def anything(world: World, key: Key) -> Array:
-    """Any action that there is, and some that there are not: i32[A]."""
-    bits = jax.random.bits(key, (world.static.num_agents,), jnp.uint32)
-    return (bits % jnp.uint32(len(world.static.actions.names) + 4)).astype(jnp.int32) - 2
 
 
 def behave(world: World, state: State, town: Array, key: Key) -> Array:
     """The actions i32[A] of one town, whose number u32[] says in which way of `CROWD` it acts."""
     layout, A = world.static.actions, world.static.num_agents
     bits = jax.random.bits(engine.stream(key, "fuzz"), (A,), jnp.uint32)
-    whim = anything(world, engine.stream(key, "anything"))
+    whim = anything(world, jax.random.bits(engine.stream(key, "anything"), (A,), jnp.uint32))
     citizen = scripted(world, state, key)
     fad = (state.tick // 97 + town.astype(jnp.int32)) % layout.num_options
     offer = (town // len(CROWD)).astype(jnp.int32) % len(world.static.names.offers)

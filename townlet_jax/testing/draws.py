@@ -1,6 +1,5 @@
 """Random configurations: a shipped world with some of its numbers drawn anew, within what the schema allows."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from ..config import allowed
 from ..config.errors import ConfigError
 from ..config.load import validate
 from ..config.schema import world_model
+from ..env import load
 from ..systems import ORDER
 from ..types import World
-from ..worlds import compile_document, read
+from ..worlds import read
 
 Place = tuple[str, Any, allowed.Slot]  # dotted path, the number or list of numbers that stands there, what is allowed
 FIXED = (
@@ -95,15 +95,6 @@ def random_settings(name: str | Path, rng: np.random.Generator, changes: int) ->
     return {places[i][0]: drawn(rng, *places[i][1:]) for i in chosen}
 
 
-def changed(name: str | Path, settings: dict[str, Any]) -> World:
-    """A world with those settings.
-
-    Raises:
-        ConfigError: they are not allowed, do not fit together, or nobody could live there.
-    """
-    return compile_document(read(name, [f"{path}={json.dumps(value)}" for path, value in settings.items()]))
-
-
 def random_worlds(
     name: str | Path, seed: int, changes: int = 12, fixed: dict[str, Any] | None = None
 ) -> Iterator[tuple[dict[str, Any], World]]:
@@ -123,7 +114,7 @@ def random_worlds(
         settings = random_settings(name, rng, changes)
         while settings:
             try:
-                yield settings, changed(name, {**(fixed or {}), **settings})
+                yield settings, load(name, **{**(fixed or {}), **settings})
                 break
             except ConfigError as error:
                 faults = [line.split(": ")[1] for line in error.messages if ": " in line]

@@ -14,12 +14,15 @@ def town_keys(seed: int, num_towns: int) -> Key:
     return jax.vmap(lambda town: jax.random.fold_in(key, town))(jnp.arange(num_towns, dtype=jnp.uint32))
 
 
+def anything(world: World, bits: Array) -> Array:
+    """Any action that there is, and some that there are not, from random bits u32[A]: i32[A], -2 to num_actions + 1."""
+    return (bits % jnp.uint32(len(world.static.actions.names) + 4)).astype(jnp.int32) - 2
+
+
 def random_actions(world: World, state: State, key: Key) -> Array:
-    """Three in four agents take an allowed action, the others anything from -2 to num_actions + 1: i32[A]."""
-    A, num_actions = world.static.num_agents, len(world.static.actions.names)
-    bits = jax.random.bits(engine.stream(key, "whim"), (A,), jnp.uint32)
-    anything = ((bits >> 8) % jnp.uint32(num_actions + 4)).astype(jnp.int32) - 2
-    return jnp.where(bits & 3 == 0, anything, random(world, state, engine.stream(key, "allowed")))
+    """Three in four agents take an allowed action, the others anything: i32[A]."""
+    bits = jax.random.bits(engine.stream(key, "whim"), (world.static.num_agents,), jnp.uint32)
+    return jnp.where(bits & 3 == 0, anything(world, bits >> 8), random(world, state, engine.stream(key, "allowed")))
 
 
 def tick(world: World, state: State, key: Key) -> State:

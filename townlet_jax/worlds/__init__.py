@@ -64,19 +64,10 @@ def compile_document(document: Document, order: Sequence[System] = ORDER) -> Wor
     found += start.findings(config, drawn) + schedule.findings(config, actions.names)
     if getattr(config.systems, "timeline", None) is not None:
         found += timeline.findings(config, actions.names, *drawn.ground.shape)
-    found = found or _too_small(config, drawn) or liveable.findings(config, drawn)
+    found = found or start.crowded(config, drawn) or liveable.findings(config, drawn)
     if found:
         raise ConfigError(_lines(document, found))
     return compile_world(config, drawn, order, config_id(document.tree))
-
-
-def _too_small(config: Any, drawn: layout.Layout) -> list[words.Finding]:
-    """More agents than cells to stand on."""
-    try:
-        layout.start_cells(drawn, config.num_agents)
-    except ValueError as error:
-        return [("num_agents", str(error))]
-    return []
 
 
 def _lines(document: Document, findings: Sequence[words.Finding]) -> list[str]:

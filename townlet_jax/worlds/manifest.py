@@ -66,7 +66,7 @@ def _boxes(world: World, offer: int) -> list[dict[str, list[int]]]:
 
 
 def _words(world: World) -> list[str]:
-    """The variables of a world by name; utilities, whose names are not kept, by number."""
+    """The variables of a world by name; utilities by number, whatever they are called."""
     static = world.static
     on = [system.name for system in static.systems]
     known = [v.name for v in variables(static.names, on, static.ticks_per_day, ())]
