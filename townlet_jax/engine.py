@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .core import blocks
 from .systems import economy, rewards
 from .types import NOTHING, Agents, Array, Facilities, Intent, Key, State, World
+
+MOST = 2**31 - 1  # of 32 bits
 
 
 def stream(key: Key, name: str) -> Key:
@@ -115,8 +116,7 @@ def step(world: World, state: State, actions: Array, key: Key) -> State:
     Raises:
         ValueError: `actions` has another shape or is not of integers, or the state is of another world or of many towns.
     """
-    if not isinstance(actions, jax.Array):
-        actions = narrow(actions)
+    actions = narrow(actions)
     wanted = (world.static.num_agents,)
     if state.agents.alive.shape != wanted:
         raise ValueError(
@@ -137,10 +137,10 @@ def step(world: World, state: State, actions: Array, key: Key) -> State:
 
 
 def narrow(numbers: Any) -> Array:
-    """Integers from outside of JAX as an array of 32 bits; those that do not fit become -1, which is no action."""
-    numbers = np.asarray(numbers)
-    if np.issubdtype(numbers.dtype, np.integer) and numbers.dtype.itemsize > 4:
-        numbers = np.where((numbers < -1) | (numbers > np.iinfo(np.int32).max), -1, numbers).astype(np.int32)
+    """Integers from outside as an array of 32 bits at most; of 64 bits the nearest that fit, which are no actions."""
+    dtype = getattr(numbers, "dtype", None)
+    if not isinstance(numbers, jax.Array) and dtype is not None and dtype.kind in "iu" and dtype.itemsize > 4:
+        numbers = numbers.clip(-1 if dtype.kind == "i" else 0, MOST)
     return jnp.asarray(numbers)
 
 

@@ -101,7 +101,9 @@ def test_no_rule_is_left_out(world, pair):
 def test_numbers_of_64_bits_are_no_other_action_and_a_batch_is_refused(world, pair):
     before, _ = pair
     far = np.full(world.static.num_agents, 2**32 + 1, np.int64)
-    assert (engine.step(world, before, far, jax.random.key(1)).actions == -1).all()
+    for wide in (far, -far, far.astype(np.uint64)):
+        actions = engine.step(world, before, wide, jax.random.key(1)).actions
+        assert ((actions < 0) | (actions >= len(world.static.actions.names))).all()  # counts as `wait`
     many = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), before)
     with pytest.raises(ValueError, match=r"people of shape \[3, 8\], allowed is one town of this world, \[8\]"):
         engine.step(world, many, jnp.zeros(8, jnp.int32), jax.random.key(1))

@@ -40,5 +40,4 @@ def once(tree: Any) -> Any:
     Returns:
         A tree of the same arrays.
     """
-
     return jax.lax.platform_dependent(tree, cpu=_loop, default=_keep)
