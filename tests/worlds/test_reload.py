@@ -143,6 +143,12 @@ def test_a_state_does_not_fit_other_words(world):
     assert not reload(whole, document)[1].fits
 
 
+def test_a_state_of_other_shapes_is_not_adopted(world):
+    state = jax.jit(engine.reset)(world, jax.random.key(0))
+    with pytest.raises(ValueError, match=r"does not fit the new world.*agents.alive: bool\[8\] -> bool\[7\]"):
+        adopt(load("town", **COMPACT, **ASKS, num_agents=7), state)
+
+
 def test_a_document_or_a_file_will_do(world, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("extends: town\nobservation: {variant: compact}\nsystems: {economy: {rent: 1.0}}\n")

@@ -163,6 +163,8 @@ def breakdown_names(world: World) -> tuple[str, ...]:
 def breakdown(world: World, state: State) -> Array:
     """Where the reward of this tick comes from: i32[A, terms] millionths, weighted; each row adds up to `state.reward`.
 
+    `breakdown_names` has the names of the columns.
+
     The last column is what the guard and the clips of tick and life changed.
     """
     due, slot = bill(world, state), state.slots.get("rewards")

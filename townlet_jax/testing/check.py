@@ -19,7 +19,8 @@ _tick = jax.jit(tick)
 
 
 def check_world(world: World, *, num_towns: int = 4, num_ticks: int = 48, seed: int = 0) -> None:
-    """Check that a world keeps the promises that learners, replays and viewers rely on; takes about half a minute.
+    """Check that a world keeps the promises that learners, replays and viewers rely on; takes half a minute for
+    the town and some minutes for `m5`.
 
     No floats in the state; `step` a fixed point of structure, shapes, dtypes and weak types; no system writes what it
     does not declare; observations, rewards and metrics finite, typed and in range; the rules of `invariants`; one
@@ -34,7 +35,10 @@ def check_world(world: World, *, num_towns: int = 4, num_ticks: int = 48, seed: 
     Raises:
         WorldError: naming the rule, the leaf and, if it happened in play, the town and tick.
         ValueError: fewer than 2 towns or 1 tick.
+        TypeError: something else than a world.
     """
+    if not isinstance(world, World):
+        raise TypeError(f"check_world wants a World, as `load` returns it, not {type(world).__name__}")
     if num_towns < 2 or num_ticks < 1:
         raise ValueError(f"{num_towns} towns and {num_ticks} ticks: at least 2 towns and 1 tick can be compared")
     check_types(world)

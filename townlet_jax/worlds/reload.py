@@ -91,7 +91,7 @@ def reload(
     kept = not any(path.startswith(REMEMBERED) for path in changed)
     report = Report(
         reuses=reuses,
-        fits=kept and (reuses or (same_places and _state_shapes(world) == _state_shapes(new))),
+        fits=kept and (reuses or (same_places and _fresh(world) == _fresh(new))),
         changed=tuple(changed),
         differs=tuple(differs),
         config_id=new.static.config_id,
@@ -105,8 +105,20 @@ def adopt(world: World, state: State) -> State:
     """Bring one town's state within the bounds of a reloaded world: pure, so it can be jitted and mapped over towns.
 
     What runs ends after the new duration at the latest, stock above the new capacity is taken away, and no reservation is
-    older than the new limit. Prices, effects and what is required hold from the next tick; what is paid is paid.
+    older than the new limit. Prices, effects and what is required hold from the next tick; what is paid is paid. Whether the state
+    means the same in the new world it does not tell: `Report.fits` does.
+
+    Raises:
+        ValueError: the state has other shapes or types than those of the new world.
     """
+    old, new = _state_shapes(state), _fresh(world)
+    wrong = [
+        f"{path}: {old.get(path, 'nothing')} -> {new.get(path, 'nothing')}"
+        for path in {**old, **new}
+        if old.get(path) != new.get(path)
+    ]
+    if wrong:
+        raise ValueError(f"the state does not fit the new world (see `Report.fits`): {'; '.join(wrong[:4])}")
     if world.static.has("affordances"):
         doing = state.slots["affordances"]
         ticks = world.params["affordances"].ticks[doing.offer]
@@ -153,8 +165,12 @@ def _static_changes(world: World, new: World):
             yield name, old, now
 
 
-def _state_shapes(world: World):
-    """The tree of the shapes and types of a state."""
-    state = jax.eval_shape(engine.reset, world, jax.random.key(0))
-    leaves, tree = jax.tree.flatten(state)
-    return tree, [(leaf.shape, leaf.dtype) for leaf in leaves]
+def _fresh(world: World) -> dict[str, str]:
+    """The shapes and types of a state of a world by path."""
+    return _state_shapes(jax.eval_shape(engine.reset, world, jax.random.key(0)))
+
+
+def _state_shapes(state: State) -> dict[str, str]:
+    """The shapes and types of a state by path."""
+    found, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {".".join(map(_key, path)): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in found}
