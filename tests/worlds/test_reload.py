@@ -145,7 +145,7 @@ def test_a_state_does_not_fit_other_words(world):
 
 def test_a_state_of_other_shapes_is_not_adopted(world):
     state = jax.jit(engine.reset)(world, jax.random.key(0))
-    with pytest.raises(ValueError, match=r"does not fit the new world.*agents.alive: bool\[8\] -> bool\[7\]"):
+    with pytest.raises(ValueError, match=r"does not fit the new world.*actions: int32\[8\] -> int32\[7\]"):
         adopt(load("town", **COMPACT, **ASKS, num_agents=7), state)
 
 
