@@ -34,22 +34,26 @@ SMALL = {"observation.variant": "compact", **SUBSETS["neither"]}
     ids=[f"{path.parent.name}/{path.stem}" for path in SHIPPED],
 )
 def test_shipped_worlds(path):
-    testing.check_world(load(path))
+    assert {"clock", "observation finite", "needs in bounds", "one agent a cell"} <= testing.check_world(load(path))
 
 
 def test_the_other_variant_of_the_town():
     """The town as shipped is `hybrid`."""
     assert load("town").static.observation == "hybrid"
-    testing.check_world(load("town", **{"observation.variant": "compact"}), num_towns=2, num_ticks=24, seed=1)
+    held = testing.check_world(load("town", **{"observation.variant": "compact"}), num_towns=2, num_ticks=24, seed=1)
+    assert "observation in range" in held
 
 
 def test_a_subset_of_the_systems():
-    testing.check_world(load("town", **SMALL), num_towns=2, num_ticks=24)
+    held = testing.check_world(load("town", **SMALL), num_towns=2, num_ticks=24)
+    assert "needs in bounds" in held and "the dead do not work" not in held
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
 def test_types_of_subsets(subset):
-    check_types(load("town", **{"observation.variant": "compact", **SUBSETS[subset]}))
+    kept = check_types(load("town", **{"observation.variant": "compact", **SUBSETS[subset]}))
+    gone = [name.removeprefix("systems.") for name, section in SUBSETS[subset].items() if section is None]
+    assert gone and not [path for path in kept if path.startswith(tuple(f"slots.{name}." for name in gone))]
 
 
 def test_a_world_without_intents(tmp_path):
@@ -58,7 +62,7 @@ def test_a_world_without_intents(tmp_path):
     town["observation"] = {"variant": "compact"}
     path = tmp_path / "meadow.yaml"
     path.write_text(yaml.safe_dump(town))
-    testing.check_world(load(path), num_towns=2, num_ticks=8)
+    assert "needs in bounds" in testing.check_world(load(path), num_towns=2, num_ticks=8)
 
 
 def with_broken(step=lambda world, state, bits: state, **parts):

@@ -148,7 +148,7 @@ def test_no_reservation_sticks_in_64_towns_with_teleports_and_deaths(board):
 def test_a_fair_hall_with_conditions_keeps_the_promises(board):
     asks = {"systems.affordances.offers.0.requires": "need.hygiene < 0.9 and not occupied"}
     world = board(HALL, **{"systems.queues.fairness": {}, **asks}).world
-    testing.check_world(world, num_towns=2, num_ticks=40)
+    assert "no reservation beyond its limit" in testing.check_world(world, num_towns=2, num_ticks=40)
 
 
 FAULTS = {

@@ -239,4 +239,10 @@ def test_a_town_with_everything_about_work_and_money():
     }
     overrides = {f"systems.{name}": section for name, section in sections.items()}
     world = load("town", num_agents=12, **{"observation.variant": "compact"}, **overrides)
-    testing.check_world(world, num_towns=2, num_ticks=16)
+    held = testing.check_world(world, num_towns=2, num_ticks=16)
+    assert {
+        "a post has one holder",
+        "the exit queue has no gaps",
+        "price factor in bounds",
+        "ages not negative",
+    } <= held

@@ -253,4 +253,5 @@ def test_rules_hold_in_64_harsh_towns(board, mode):
 @pytest.mark.slow  # the quick run checks the town with everything: tests/systems/test_contract.py
 def test_the_town_with_characters_keeps_its_promises():
     sections = {"systems.personality": CHARACTERS, "systems.identities": {}}
-    testing.check_world(load("town", **{"observation.variant": "compact"}, **sections), num_towns=2, num_ticks=16)
+    world = load("town", **{"observation.variant": "compact"}, **sections)
+    assert {"identities are unique", "traits in bounds"} <= testing.check_world(world, num_towns=2, num_ticks=16)

@@ -78,7 +78,7 @@ def test_each_preset_runs_ten_ticks(world):
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_each_preset_keeps_the_promises(name):
     """In the quick run they lie between the town and the town with everything, which are checked there."""
-    testing.check_world(load(name), num_towns=2, num_ticks=12)
+    assert "money adds up" in testing.check_world(load(name), num_towns=2, num_ticks=12)
 
 
 def test_later_presets_hold_more():

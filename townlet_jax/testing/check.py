@@ -18,7 +18,7 @@ _reset = jax.jit(engine.reset)
 _tick = jax.jit(tick)
 
 
-def check_world(world: World, *, num_towns: int = 4, num_ticks: int = 48, seed: int = 0) -> None:
+def check_world(world: World, *, num_towns: int = 4, num_ticks: int = 48, seed: int = 0) -> frozenset[str]:
     """Check that a world keeps the promises that learners, replays and viewers rely on; takes half a minute for
     the town and some minutes for `m5`.
 
@@ -31,6 +31,9 @@ def check_world(world: World, *, num_towns: int = 4, num_ticks: int = 48, seed: 
         num_towns: how many towns play, at least 2.
         num_ticks: for how many ticks, at least 1.
         seed: of the towns.
+
+    Returns:
+        The names of the rules that were watched in every tick and held, those of the world's own systems among them.
 
     Raises:
         WorldError: naming the rule, the leaf and, if it happened in play, the town and tick.
@@ -47,6 +50,7 @@ def check_world(world: World, *, num_towns: int = 4, num_ticks: int = 48, seed: 
     _raise_first(world, first)
     _check_seeds(world, keys, states, num_ticks, seed)
     _check_runs(world, keys, states, num_ticks)
+    return frozenset(path if rule == "invariant" else rule for rule, path in first)
 
 
 def town(states: Any, index: int) -> Any:

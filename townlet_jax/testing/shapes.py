@@ -15,8 +15,11 @@ INTEGERS = ("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32")
 WEAK = " (weak)"
 
 
-def check_types(world: World) -> None:
+def check_types(world: World) -> dict[str, str]:
     """No floats in the state, every step a fixed point of types, and the parts of a `TimeStep` as promised.
+
+    Returns:
+        The type of each leaf of the state by its path.
 
     Raises:
         WorldError: the first fault.
@@ -34,6 +37,7 @@ def check_types(world: World) -> None:
     _fixed_point(state, jax.eval_shape(engine.step, world, state, actions, key), "the engine")
     _timestep(world, state)
     _reports(world, state)
+    return {path: leaf.dtype.name for path, leaf in leaves(state).items()}
 
 
 def _fixed_point(before: Any, after: Any, who: str) -> None:
