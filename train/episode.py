@@ -1,8 +1,6 @@
 """Episodes on record: what everybody did, and the digests that prove it."""
 
 import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +11,12 @@ import numpy as np
 from townlet_jax import engine
 from townlet_jax.io.digest import digest
 from townlet_jax.policies import scheduled
-from townlet_jax.systems.intents import WAIT_ACTION
 from townlet_jax.types import Key, State, World
 
 from . import runs
-from .learner import policy_of
+from .learner import learned
 from .logging import RunError
+from .players import Player, memoryless, unroll
 
 REPLAY = "replay.npz"
 PICTURE = "episode.gif"
@@ -38,34 +36,10 @@ class Episode(NamedTuple):
     digests: tuple[str, ...]  # of the state after each day, and at the end
 
 
-def play(
-    world: World, policy: Callable[[World, State, Key], Any], every: int, state: State, key: Key, num_ticks: int
-) -> State:
-    """Let a policy play one town.
-
-    Args:
-        world: the world.
-        policy: (world, state, key) -> actions i32[A].
-        every: ticks between two decisions; in between everybody carries on.
-        state: the town at its start.
-        key: the town's own key.
-        num_ticks: a multiple of `every`.
-
-    Returns:
-        The states after each tick, [num_ticks, ...].
-    """
-
-    def tick(state, first, actions):
-        now = engine.tick_key(key, state)
-        state = engine.step(world, state, jnp.where(first, actions, WAIT_ACTION), now)
-        return state, state
-
-    def decision(state, _):
-        actions = policy(world, state, engine.stream(engine.tick_key(key, state), "policy"))
-        return jax.lax.scan(partial(tick, actions=actions), state, jnp.arange(every) == 0)
-
-    _, states = jax.lax.scan(decision, state, None, num_ticks // every)
-    return jax.tree.map(lambda leaf: leaf.reshape(num_ticks, *leaf.shape[2:]), states)
+def play(world: World, player: Player, key: Key, num_ticks: int) -> State:
+    """Let a player play one town from its reset on. Returns the states after each tick, [num_ticks, ...], of whole decisions."""
+    start = engine.reset(world, key)
+    return unroll(world, player, start, key, num_ticks // player.every, lambda total, state: (total, state))[2]
 
 
 def frame(states: State, tick: int) -> State:
@@ -85,10 +59,8 @@ def record(run: runs.Setup, params: Any, step: int, seed: int, days: float) -> t
     """Play one town with a learned policy. Returns the episode and its states on the host, [T, ...]."""
     static, every = run.world.static, run.config.ticks_per_decision
     num_ticks = max(every, int(days * static.ticks_per_day) // every * every)
-    policy = policy_of(run.world, run.config, params)
-    key = jax.random.key(seed)
-    unroll = jax.jit(lambda key: play(run.world, policy, every, engine.reset(run.world, key), key, num_ticks))
-    states = jax.device_get(unroll(key))
+    player = learned(run.world, run.config, params)
+    states = jax.device_get(jax.jit(play, static_argnums=3)(run.world, player, jax.random.key(seed), num_ticks))
     actions = np.asarray(states.actions, np.int16)
     return Episode(seed, step, static.config_id, actions, day_digests(states, static.ticks_per_day)), states
 
@@ -102,8 +74,7 @@ def act(world: World, seed: int) -> tuple[Episode, State]:
     if "schedule" not in world.params:
         raise RunError(f"{world.static.name!r} is no scenario: its YAML has no `schedule`")
     num_ticks, key = int(world.params["schedule"].ticks), jax.random.key(seed)
-    unroll = jax.jit(lambda key: play(world, scheduled, 1, engine.reset(world, key), key, num_ticks))
-    states = jax.device_get(unroll(key))
+    states = jax.device_get(jax.jit(play, static_argnums=3)(world, memoryless(scheduled), key, num_ticks))
     actions = np.asarray(states.actions, np.int16)
     return Episode(seed, 0, world.static.config_id, actions, day_digests(states, world.static.ticks_per_day)), states
 

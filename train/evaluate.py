@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,59 +23,48 @@ from rich.table import Table
 
 from townlet_jax import engine, policies
 from townlet_jax.core import fixed
-from townlet_jax.systems.intents import WAIT_ACTION
 from townlet_jax.telemetry import exits_per_day, measure
 from townlet_jax.telemetry.days import well
 from townlet_jax.types import Key, State, World
 
 from . import runs
 from .cli import command
-from .learner import policy_of
+from .learner import learned
 from .logging import RunError
+from .players import Player, memoryless, unroll
 from .statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
 
 HELD_OUT = "evaluation"  # the stream of keys that no training run draws from
 RESULT = "evaluation.json"
 SHOWN = ("return_per_day", "attendance", "collapses_per_day", "exits_per_day", "wallet_gain", "needs_ok")
 
-Policy = Callable[[World, State, Key], Any]
 
-
-def town_sums(world: World, policy: Policy, every: int, num_ticks: int, key: Key) -> dict[str, jax.Array]:
+def town_sums(world: World, player: Player, num_ticks: int, key: Key) -> dict[str, jax.Array]:
     """One town from its reset on: means over ticks of `measure`, and of what the table needs, name -> f32[].
 
     Args:
         world: the world.
-        policy: who decides.
-        every: ticks between two decisions.
-        num_ticks: a multiple of `every`.
+        player: who decides.
+        num_ticks: at least; the last decision is played to its end.
         key: the town's key.
     """
 
     def look(state: State) -> dict[str, jax.Array]:
         return {**measure(world, state), "needs_ok": well(state).astype(jnp.float32).mean()}
 
-    def tick(carry, first, actions):
-        state, sums = carry
-        state = engine.step(world, state, jnp.where(first, actions, WAIT_ACTION), engine.tick_key(key, state))
-        return (state, jax.tree.map(jnp.add, sums, look(state))), None
-
-    def decision(carry, _):
-        now = engine.stream(engine.tick_key(key, carry[0]), "policy")
-        actions = policy(world, carry[0], now)
-        return jax.lax.scan(partial(tick, actions=actions), carry, jnp.arange(every) == 0)
-
-    start = engine.reset(world, key)
+    start, num_decisions = engine.reset(world, key), -(-num_ticks // player.every)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(look, start))
-    (last, sums), _ = jax.lax.scan(decision, (start, zeros), None, num_ticks // every)
+    add = lambda sums, state: (jax.tree.map(jnp.add, sums, look(state)), ())
+    last, sums, _ = unroll(world, player, start, key, num_decisions, add, zeros)
+    num_ticks = num_decisions * player.every
     gain = (last.agents.wallet - start.agents.wallet).astype(jnp.float32).mean() / fixed.COIN
     return {**jax.tree.map(lambda total: total / num_ticks, sums), "wallet_gain": gain}
 
 
-@partial(jax.jit, static_argnames=("policy", "every", "num_ticks"))
-def play(world: World, keys: Key, policy: Policy, every: int, num_ticks: int) -> dict[str, jax.Array]:
-    """`town_sums` of many towns, name -> f32[towns]; played again without compiling if only the world's numbers differ."""
-    return jax.vmap(lambda key: town_sums(world, policy, every, num_ticks, key))(keys)
+@partial(jax.jit, static_argnames="num_ticks")
+def play(world: World, keys: Key, player: Player, num_ticks: int) -> dict[str, jax.Array]:
+    """`town_sums` of many towns, name -> f32[towns]; played again without compiling if only numbers differ."""
+    return jax.vmap(lambda key: town_sums(world, player, num_ticks, key))(keys)
 
 
 def town_kpis(world: World, means: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -96,13 +84,13 @@ def town_kpis(world: World, means: dict[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def evaluate(
-    world: World, players: dict[str, tuple[Policy, int]], num_envs: int, seeds: int, num_ticks: int
+    world: World, players: dict[str, Player], num_envs: int, seeds: int, num_ticks: int
 ) -> dict[str, dict[str, np.ndarray]]:
     """Let every policy play the same held-out towns.
 
     Args:
         world: the world.
-        players: name -> (policy, ticks between its decisions).
+        players: by name.
         num_envs: towns a seed.
         seeds: how many held-out seeds.
         num_ticks: ticks a town.
@@ -115,9 +103,9 @@ def evaluate(
     keys_of = lambda seed: jax.vmap(partial(jax.random.fold_in, held_out(seed)))(towns)
     keys = jnp.concatenate([keys_of(seed) for seed in range(seeds)])
     results = {}
-    for name, (policy, every) in players.items():
+    for name, player in players.items():
         print(f"{name}: {len(keys)} towns, {num_ticks} ticks each ...", file=sys.stderr, flush=True)
-        sums = play(world, keys, policy=policy, every=every, num_ticks=num_ticks // every * every)
+        sums = play(world, keys, player, num_ticks=num_ticks)
         results[name] = town_kpis(world, jax.device_get(sums))
     return results
 
@@ -205,8 +193,11 @@ def main() -> None:
     runner, manifest = runs.load_runner(run, options.step)
     every = run.config.ticks_per_decision
     num_ticks = max(every, int(options.days * run.world.static.ticks_per_day) // every * every)
-    learned = policy_of(run.world, run.config, runner.params, options.greedy)
-    players = {"learned": (learned, every), "scripted": (policies.scripted, 1), "random": (policies.random, 1)}
+    players = {
+        "learned": learned(run.world, run.config, runner.params, options.greedy),
+        "scripted": memoryless(policies.scripted),
+        "random": memoryless(policies.random),
+    }
     begun = time.perf_counter()
     results = evaluate(run.world, players, options.num_envs, options.seeds, num_ticks)
     result = {

@@ -3,7 +3,7 @@
 Read `update` first: it collects a rollout, estimates advantages, and improves the networks.
 """
 
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,13 +13,14 @@ import optax
 from townlet_jax.engine import stream
 from townlet_jax.observe import observe as see
 from townlet_jax.observe import schema
-from townlet_jax.types import World
+from townlet_jax.types import Key, State, World
 
 from .advantages import gae
 from .config import TrainConfig
 from .distributions import MaskedCategorical
 from .losses import ppo_loss
 from .networks import ActorCritic
+from .players import Choice, Player
 from .rollout import advance, autoreset, fresh_towns, observe, stagger, town_keys
 from .types import Array, Hyper, Runner, Train, Transition
 
@@ -187,13 +188,26 @@ def make_train(world: World, config: TrainConfig) -> Train:
     return Train(partial(init, program), partial(update, program), program.num_updates, steps_per_update)
 
 
-def policy_of(world: World, config: TrainConfig, params: Any, greedy: bool = False) -> Any:
-    """A learned policy as (world, state, key) -> actions i32[A], to be called every `ticks_per_decision` ticks."""
-    network, allowed = network_of(world, config), may_take(world, config.actions)
+@cache
+def decider(network: ActorCritic, actions: str, greedy: bool) -> Any:
+    """How a learned player decides; the same function for equal networks, so that nothing is compiled twice."""
 
-    def policy(world, state, key):
+    def decide(params: Any, world: World, state: State, memory: Any, key: Key) -> tuple[Choice, Any]:
         seen = see(world, state)
-        chances = MaskedCategorical(network.apply(params, seen)[0], seen.action_mask & allowed)
-        return chances.mode() if greedy else chances.sample(seed=key)
+        logits, value = network.apply(params, seen)
+        chances = MaskedCategorical(logits, seen.action_mask & may_take(world, actions))
+        action = chances.mode() if greedy else chances.sample(seed=key)
+        return Choice(action, chances.log_prob(action), value), memory
 
-    return policy
+    return decide
+
+
+def no_memory(world: World, state: State) -> tuple[()]:
+    """The memory of a player without one."""
+    return ()
+
+
+def learned(world: World, config: TrainConfig, params: Any, greedy: bool = False) -> Player:
+    """The player of a learned policy; `greedy` takes the likeliest action instead of drawing one."""
+    decide = decider(network_of(world, config), config.actions, greedy)
+    return Player(params, config.ticks_per_decision, no_memory, decide)

@@ -9,6 +9,7 @@ from townlet_jax import engine
 from townlet_jax.telemetry import days, kpis
 from townlet_jax.worlds import compile_document, read
 from train.evaluate import town_kpis, town_sums
+from train.players import memoryless
 
 TOWNS = {
     "reward/total": [0.05, 0.1],
@@ -36,7 +37,7 @@ def test_who_has_exactly_three_tenths_of_a_need_is_not_well():
     still = [f"systems.needs.decay.{need}=0" for need in ("hunger", "hygiene", "energy")]
     world = compile_document(read("town", [*still, "start.needs=[0.3, 0.3]"]))
     idle = lambda world, state, key: jnp.zeros(world.static.num_agents, jnp.int32)
-    play = jax.jit(lambda: town_sums(world, idle, 1, 3, jax.random.key(0)))
+    play = jax.jit(lambda: town_sums(world, memoryless(idle), 3, jax.random.key(0)))
     assert float(play()["needs_ok"]) == 0
     state = engine.reset(world, jax.random.key(0))
     more = state.agents.needs.at[1:].add(1)

@@ -11,7 +11,7 @@ from townlet_jax.telemetry import kpis
 from townlet_jax.worlds import compile_document, read
 from train.config import load_config
 from train.distributions import MaskedCategorical
-from train.learner import hyper_of, make_train, may_take, network_of, policy_of
+from train.learner import hyper_of, learned, make_train, may_take, network_of
 from train.rollout import observe
 
 
@@ -78,8 +78,9 @@ def test_options_leave_out_the_primitives(tiny):
     assert allowed[names.tolist().index("go_work")] and np.asarray(may_take(world, "all")).all()
     runner = init(jax.random.key(0))
     town = jax.tree.map(lambda leaf: leaf[0], runner.states)
-    actions = policy_of(world, config, runner.params)(world, town, jax.random.key(2))
-    assert all(allowed[action] for action in actions.tolist())
+    player = learned(world, config, runner.params)
+    choice, _ = player.decide(player.params, world, town, player.begin(world, town), jax.random.key(2))
+    assert all(allowed[action] for action in choice.action.tolist())
 
 
 def test_an_untrained_policy_persists(tiny):

@@ -10,7 +10,8 @@ from townlet_jax.worlds import compile_document, read
 from train.checkpoint import open_store, restore, save
 from train.config import load_config
 from train.evaluate import evaluate
-from train.learner import make_train, policy_of
+from train.learner import learned, make_train
+from train.players import memoryless
 from train.types import Hyper
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -44,7 +45,7 @@ def test_nothing_is_compiled_after_the_warm_up(tmp_path, compiled):
     train, store = make_train(world, config), open_store(tmp_path / "checkpoints")
     update = jax.jit(train.update)
     runner = jax.jit(train.init)(jax.random.key(0))
-    players = {"learned": (policy_of(world, config, runner.params), 15), "scripted": (scripted, 1)}
+    players = {"learned": learned(world, config, runner.params), "scripted": memoryless(scripted)}
     worlds = [compile_document(document(word)).replace(static=world.static) for word in WORLDS]  # as a reload does
     hypers = [runner.hyper.replace(**{name: jnp.float32(x) for name, x in change.items()}) for change in SWEEP]
     look = lambda world: evaluate(world, players, num_envs=4, seeds=1, num_ticks=60)

@@ -135,9 +135,10 @@ def test_evaluate_writes_table_and_json(tiny_run, capsys):
 def test_evaluation_towns_do_not_depend_on_the_batch():
     """Scripted citizens in 2 towns are the first two of 4."""
     from townlet_jax import load, policies
+    from train.players import memoryless
 
     world = load("town", **{"observation.variant": "compact"})
-    few, many = (evaluate.evaluate(world, {"s": (policies.scripted, 1)}, n, 1, 60)["s"] for n in (2, 4))
+    few, many = (evaluate.evaluate(world, {"s": memoryless(policies.scripted)}, n, 1, 60)["s"] for n in (2, 4))
     assert few["return_per_day"] == pytest.approx(many["return_per_day"][:2], abs=1e-4)
 
 
