@@ -199,7 +199,8 @@ def play(its: Plan, first: int, num_towns: int, per_shard: int) -> Iterator[tupl
             agents=its.schema.agents,
         )
         after = min(start + per_shard, first + num_towns)
-        yield keep_towns({**jax.device_get(arrays), "towns": towns}, np.arange(after - start)), after
+        arrays = {**jax.device_get(arrays), "towns": towns}
+        yield arrays if after - start == per_shard else keep_towns(arrays, np.arange(after - start)), after
 
 
 def capture(its: Plan, options: argparse.Namespace) -> None:
@@ -226,6 +227,7 @@ def capture(its: Plan, options: argparse.Namespace) -> None:
         kept = len(arrays["towns"])
         found = metrics(its.schema, arrays) if kept else {}
         book = folders.add(book, its.origin, arrays, found, after, options.compress)
+        del arrays  # before the next shard is played
         written = f"{book.manifest.samples[-1].bytes / 1e6:.1f} MB" if kept else "nothing written"
         mean = f", mean reward {found['reward_mean']:.4f}" if kept else ""
         seconds = time.perf_counter() - begun

@@ -101,7 +101,7 @@ def single(schema: Schema, one: Arrays) -> Arrays:
     """The arrays of one slot of one town, [T, ...]: floats are f32, actions i64."""
     types = {"map": np.float32, "actions": np.int64}
     kept = {key: np.asarray(one[key][:, 0, 0], types.get(key, one[key].dtype)) for key in SINGLE}
-    return {**kept, "action_dim": np.int64(schema.action_dim)}
+    return {**kept, "action_dim": np.array(schema.action_dim, np.int64)}
 
 
 def _single_meta(dataset: Dataset, place: int, one: Arrays, agent: int) -> dict[str, Any]:
@@ -132,8 +132,8 @@ def _single_meta(dataset: Dataset, place: int, one: Arrays, agent: int) -> dict[
 
 def to_parquet(dataset: Dataset, folder: Path) -> None:
     """One file a shard; a row is a decision that somebody took, a feature a column of its own."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow as pa  # pyright: ignore[reportMissingImports]
+    import pyarrow.parquet as pq  # pyright: ignore[reportMissingImports]
 
     kept = json.dumps({"schema": dataset.schema.model_dump_json()}).encode()
     for number, arrays in samples(dataset):
@@ -175,10 +175,10 @@ def rows(schema: Schema, arrays: Arrays) -> Arrays:
 
 def to_minari(dataset: Dataset, folder: Path) -> None:
     """One dataset, `MINARI_ID`, in HDF5; a person's time in a slot is an episode, see `lives`."""
-    import minari
-    from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
-    from minari.data_collector import EpisodeBuffer
-    from minari.dataset.minari_storage import MinariStorage
+    import minari  # pyright: ignore[reportMissingImports]
+    from gymnasium.spaces import Box, Dict, Discrete, MultiBinary  # pyright: ignore[reportMissingImports]
+    from minari.data_collector import EpisodeBuffer  # pyright: ignore[reportMissingImports]
+    from minari.dataset.minari_storage import MinariStorage  # pyright: ignore[reportMissingImports]
 
     its = dataset.schema
     spaces = {
