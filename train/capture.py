@@ -11,9 +11,8 @@ Towns are played a shard at a time, in one program; no more than a shard is in m
 import argparse
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -179,28 +178,25 @@ def towns_a_shard(asked: int | None, num_envs: int, its: Schema) -> int:
     return min(size, num_envs)
 
 
-def play(its: Plan, first: int, num_towns: int, per_shard: int) -> Iterator[tuple[Arrays, int]]:
-    """Play towns, shard by shard: their arrays on the host, and the number of the first town after them.
+def play(its: Plan, first: int, num_towns: int, per_shard: int) -> Arrays:
+    """Play the towns of one shard: their arrays on the host.
 
-    Every shard is played in full, so that one program does for all; what the last one has too many is dropped.
+    As many as `per_shard` are played, so that one program does for all shards; what the last one has too many is dropped.
     """
     every, timesteps = its.player.every, its.schema.timesteps
-    episode = episode_decisions(its.world, every) or timesteps + 1
-    for start in range(first, first + num_towns, per_shard):
-        towns = np.arange(start, start + per_shard, dtype=np.int32)
-        arrays: dict[str, Any] = record(
-            its.world,
-            its.player,
-            its.allowed,
-            capture_keys(its.origin.seed, towns),
-            jnp.float32(its.schema.gamma),
-            num_decisions=timesteps,
-            episode=episode,
-            agents=its.schema.agents,
-        )
-        after = min(start + per_shard, first + num_towns)
-        arrays = {**jax.device_get(arrays), "towns": towns}
-        yield arrays if after - start == per_shard else keep_towns(arrays, np.arange(after - start)), after
+    towns = np.arange(first, first + per_shard, dtype=np.int32)
+    arrays = record(
+        its.world,
+        its.player,
+        its.allowed,
+        capture_keys(its.origin.seed, towns),
+        jnp.float32(its.schema.gamma),
+        num_decisions=timesteps,
+        episode=episode_decisions(its.world, every) or timesteps + 1,
+        agents=its.schema.agents,
+    )
+    found = {**jax.device_get(arrays), "towns": towns}
+    return found if num_towns == per_shard else keep_towns(found, np.arange(num_towns))
 
 
 def capture(its: Plan, options: argparse.Namespace) -> None:
@@ -212,7 +208,7 @@ def capture(its: Plan, options: argparse.Namespace) -> None:
     per_shard = towns_a_shard(options.towns_per_shard, options.num_envs, its.schema)
     book = folders.start(options.out, options.prefix, its.schema, its.world_text, its.origin, options.append)
     first = book.manifest.next_town.get(str(options.seed), 0)
-    if first + options.num_envs >= 2**31:
+    if first + options.num_envs + per_shard >= 2**31:
         raise DatasetError(f"seed {options.seed} has no {options.num_envs} towns left: take another --seed")
     shards, begun = -(-options.num_envs // per_shard), time.perf_counter()
     size = shard_bytes(its.schema, per_shard) / (1 << 20)
@@ -220,13 +216,14 @@ def capture(its: Plan, options: argparse.Namespace) -> None:
     print(
         f"{its.origin.policy}: {told}; {shards} shards of {per_shard} towns, {size:.0f} MiB in memory", file=sys.stderr
     )
-    for number, (arrays, after) in enumerate(play(its, first, options.num_envs, per_shard), 1):
-        played = len(arrays["towns"])
+    for number, begins in enumerate(range(first, first + options.num_envs, per_shard), 1):
+        played = min(per_shard, first + options.num_envs - begins)
+        arrays = play(its, begins, played, per_shard)
         if options.min_reward is not None:
             arrays = keep_towns(arrays, arrays["rewards"].sum((0, 2), dtype=np.float64) >= options.min_reward)
         kept = len(arrays["towns"])
         found = metrics(its.schema, arrays) if kept else {}
-        book = folders.add(book, its.origin, arrays, found, after, options.compress)
+        book = folders.add(book, its.origin, arrays, found, begins + played, options.compress)
         del arrays  # before the next shard is played
         written = f"{book.manifest.samples[-1].bytes / 1e6:.1f} MB" if kept else "nothing written"
         mean = f", mean reward {found['reward_mean']:.4f}" if kept else ""
