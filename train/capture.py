@@ -27,10 +27,11 @@ from . import folders, runs
 from .cli import command
 from .dataset import open_dataset
 from .exports import EXPORTS, export
-from .learner import learned, may_take
 from .logging import RunError
+from .normalise import deviation
 from .npz import Arrays, DatasetError
 from .players import Player, memoryless
+from .program import learned, may_take
 from .record import capture_keys, episode_decisions, keep_towns, metrics, record
 from .shards import MAX_SHARD, PREFIX, Schema, schema_of, shard_bytes
 
@@ -118,7 +119,9 @@ def plan(options: argparse.Namespace) -> Plan:
         runner, manifest = runs.load_runner(run, options.step)
         world, document, config = run.world, run.world_document, run.config
         player, gamma = learned(world, config, runner.params, options.greedy), config.gamma
-        allowed, actions, scale = may_take(world, config.actions), config.actions, config.reward_scale
+        allowed, actions = may_take(world, config.actions), config.actions
+        unit = float(deviation(runner.scaling.moments)) if config.normalise_rewards else 1.0
+        scale = config.reward_scale / unit
         name = f"{config.name}/{manifest.step}{' greedy' if options.greedy else ''}"
         hashed = folders.hash_of_params(runner.params)
     else:

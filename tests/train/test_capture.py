@@ -25,14 +25,14 @@ from townlet_jax.types import World
 from townlet_jax.worlds import compile_document
 from train import capture, runs
 from train.dataset import Dataset, batches, load_sample, open_dataset, world_of
-from train.learner import learned
 from train.npz import DatasetError
 from train.players import Choice, Player, memoryless
+from train.program import learned
 from train.record import STREAM, capture_keys, record
 from train.shards import MANIFEST, METRICS, read_manifest
 
 STEP, RESET, OBSERVE = jax.jit(engine.step), jax.jit(engine.reset), jax.jit(observe)
-DECIDE = jax.jit(lambda world, player, state, key: player.decide(player.params, world, state, (), key)[0])
+DECIDE = jax.jit(lambda world, player, state, memory, key: player.decide(player.params, world, state, memory, key))
 # an episode of 4 decisions; who is poor in needs collapses after 3 ticks, and somebody else comes 5 to 20 ticks later
 SETTINGS = (
     "observation.variant=compact",
@@ -75,15 +75,16 @@ def of_run(tiny_run, tmp_path_factory) -> Captured:
 
 def by_hand(world: World, player: Player, seed: int, town: int, num_decisions: int, episode: int, gamma: float):
     """What happens in a town, tick by tick: a dict of each decision."""
-    told, state, key, before = [], None, None, None
+    told, state, key, before, memory = [], None, None, None, ()
     own = jax.random.fold_in(engine.stream(jax.random.key(seed), STREAM), town)
     for number in range(num_decisions):
         if number % episode == 0:
             key = jax.random.fold_in(own, number // episode)
             state, before = RESET(world, key), None
+            memory = player.begin(world, state)
         seen, alive, generation = OBSERVE(world, state), np.asarray(state.agents.alive), state.agents.generation
         now = engine.stream(engine.tick_key(key, state), "policy")
-        choice = DECIDE(world, player, state, now)
+        choice, memory = DECIDE(world, player, state, memory, now)
         rewards, lives = np.zeros(len(alive)), alive.copy()
         for tick in range(player.every):
             actions = choice.action if tick == 0 else np.full(len(alive), WAIT_ACTION, np.int32)
@@ -106,7 +107,7 @@ def by_hand(world: World, player: Player, seed: int, town: int, num_decisions: i
             }
         )
         before = alive, np.asarray(generation)
-    last = DECIDE(world, player, state, engine.stream(engine.tick_key(key, state), "policy")).value
+    last = DECIDE(world, player, state, memory, engine.stream(engine.tick_key(key, state), "policy"))[0].value
     return {name: np.stack([one[name] for one in told]) for name in told[0]}, np.asarray(last)
 
 
