@@ -92,7 +92,7 @@ def _ends(axes: Any, result: dict[str, Any]) -> None:
 def _chances(axes: Any, result: dict[str, Any]) -> None:
     names = list(result["groups"])
     table = np.array([[result["improvement"][a].get(b, 0.5) for b in names] for a in names])
-    image = axes.imshow(table, cmap="PuOr", vmin=0, vmax=1)
+    image = axes.imshow(table, cmap="PuOr", vmin=0, vmax=1, aspect="auto")
     if len(names) <= 12:
         for row, column in np.ndindex(table.shape):
             if row != column:
@@ -101,5 +101,5 @@ def _chances(axes: Any, result: dict[str, Any]) -> None:
                 axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
     axes.set_xticks(range(len(names)), names, fontsize=8, rotation=45, ha="right", parse_math=False)
     axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
-    axes.set(title="Probability of improvement", xlabel="over this group", ylabel="of this group")
-    axes.figure.colorbar(image, ax=axes, shrink=0.8, label="chance that a run is better")
+    axes.set_title("Chance that a run of the row is better than one of the column")
+    axes.figure.colorbar(image, ax=axes, shrink=0.8, label="probability of improvement")

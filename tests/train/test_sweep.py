@@ -42,8 +42,11 @@ def swept(tmp_path_factory):
     course = sweep.COURSE
 
     def counted(part):
-        update = course.update(part)
-        return lambda values, state: (traced.append(1), update(values, state))[1]
+        def update(values, state):
+            traced.append(1)
+            return course.update(part)(values, state)
+
+        return update
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweep, "COURSE", course._replace(update=counted))
@@ -103,7 +106,7 @@ def test_an_exported_member_is_evaluated_like_any_run(swept):
     assert (folder / "best/config.yaml").is_file()
     best = crowd.best_of(sweep.existing(folder))
     assert yaml.safe_load((folder / "best/config.yaml").read_text())["name"] == f"both-{best}"
-    assert run_command(evaluate.main, "--run", folder / "best", "--num-envs", 2, "--seeds", 1, "--days", "0.05") == 0
+    assert run_command(evaluate.main, "--run", folder / "best", "--num-envs", 4, "--seeds", 2, "--days", 0.25) == 0
     assert run_command(sweep.main, "--sweep", folder, "--export-member", "0") == 2, "it holds a run by now"
 
 
