@@ -36,7 +36,7 @@ class Stability(Section):
 class Margins(Section):
     """By how much a window may fall short and still be won."""
 
-    return_share: float = Field(0.05, ge=0, le=1, description="of the release's return_per_day")
+    return_share: float = Field(0.05, ge=0, le=10, description="of the release's return_per_day")
     attendance: float = Field(0.05, ge=0, le=1, description="share of shifts")
     collapses: float = Field(0.01, ge=0, le=10, description="collapses per agent-day")
 
