@@ -25,8 +25,9 @@ from townlet_jax.config.validate import validate
 from townlet_jax.observe import layer_names
 from townlet_jax.systems import ORDER
 from townlet_jax.worlds import read
-from train import evaluate, ppo, replay
+from train import evaluate, ppo, promote, replay
 from train.config import TrainConfig
+from train.thresholds import Gate
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py. Change the code, then run `python docs/generate.py`. -->\n"
@@ -126,6 +127,11 @@ index and `*` for a word.
 Such as `configs/train/ppo_town.yaml`.
 
 {learner}
+## The gate of promotions
+
+Such as `configs/promotion/gate.yaml`; see [promotion.md](promotion.md).
+
+{gate}
 ## Commands
 
 {commands}"""
@@ -315,10 +321,14 @@ def configuration() -> str:
     for system in ORDER:
         needs = f"Needs the systems {code(system.requires)}." if system.requires else ""
         world += section(f"systems.{system.name}", system.Config, needs)
-    parsers = (ppo.parser(), evaluate.parser(), replay.parser())
+    parsers = (ppo.parser(), evaluate.parser(), replay.parser(), promote.parser())
     commands = [f"### `{parser.prog}`\n\n{parser.description}\n\n{flags(parser)}" for parser in parsers]
     return CONFIGURATION.format(
-        note=NOTE, world="\n".join(world), learner=keys(TrainConfig), commands="\n".join(commands)
+        note=NOTE,
+        world="\n".join(world),
+        learner=keys(TrainConfig),
+        gate="\n".join(section("", Gate)),
+        commands="\n".join(commands),
     )
 
 
