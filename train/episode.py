@@ -14,9 +14,9 @@ from townlet_jax.policies import scheduled
 from townlet_jax.types import Key, State, World
 
 from . import runs
-from .learner import learned
 from .logging import RunError
 from .players import Player, memoryless, unroll
+from .program import learned
 
 REPLAY = "replay.npz"
 PICTURE = "episode.gif"
