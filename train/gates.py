@@ -8,9 +8,9 @@ from townlet_jax import policies
 from townlet_jax.types import World
 
 from . import golden, releases, runs
-from .learner import learned
 from .logging import RunError, read_rows
 from .players import Player, memoryless
+from .program import learned
 from .releases import Loaded
 from .shadow import Verdict, compare, play, streak_of, town_keys
 from .stability import absent, fallen

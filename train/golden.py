@@ -50,7 +50,11 @@ def chances(world: World, player: Player, state: State, memory: Memory, key: Key
     choice, memories = jax.vmap(draw)(keys)  # only the draws differ: the network is computed once
     agents = jnp.broadcast_to(jnp.arange(choice.action.shape[1]), choice.action.shape)
     shape = (choice.action.shape[1], len(world.static.actions.names))
-    table = jnp.zeros(shape, jnp.float32).at[agents, choice.action].max(jnp.exp(choice.log_prob), mode="drop")
+    table = (
+        jnp.zeros(shape, jnp.float32)
+        .at[agents, choice.action]
+        .max(jnp.exp(choice.log_prob.astype(jnp.float32)), mode="drop")
+    )
     missed = table == 0
     left = jnp.maximum(1 - table.sum(-1, keepdims=True), 0)
     table = table + missed * left / jnp.maximum(missed.sum(-1, keepdims=True, dtype=jnp.int32), 1)

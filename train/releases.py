@@ -27,10 +27,10 @@ from . import golden as goldens
 from . import runs
 from .checkpoint import Store, open_store, restore, save
 from .golden import Golden
-from .learner import learned
 from .logging import CONFIG, RunError
 from .manifest import CheckpointError, digest_of, leaf_table, sync, to_host, told_as
 from .players import Player
+from .program import learned
 
 RELEASE, SHADOW, HISTORY, OLDER = "release.json", "shadow.json", "history.jsonl", "history.1.jsonl"
 RELEASES, PARAMS, GOLDEN = "releases", "params", "golden.npz"

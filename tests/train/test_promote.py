@@ -7,14 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_runs import run_command
+from tiny_runs import TINY, run_command
 
 from townlet_jax import engine
+from townlet_jax.worlds import compile_document, read
 from train import golden, promote, releases, runs
+from train.config import load_config
 from train.gates import FAIL, HOLD, PROMOTE, Judgement, candidate_of, decided, second_of, variant_gate
+from train.learner import make_train
 from train.logging import RunError
 from train.manifest import CheckpointError
 from train.players import Choice, Player
+from train.program import learned
 from train.shadow import Played, Verdict, changed, play, shortfalls, streak_of, town_keys, verdicts
 from train.stability import Town
 from train.thresholds import Gate, Margins
@@ -189,6 +193,19 @@ def test_a_golden_rollout_knows_the_policy_that_made_it(store, run):
     other = rollouts._replace(action=np.zeros_like(rollouts.action))
     with pytest.raises(CheckpointError, match="do not run again"):
         golden.forgotten(world, releases.player_of(loaded, world), other)
+
+
+@pytest.mark.slow
+def test_a_policy_with_a_memory_is_led_through_its_own_rollout():
+    """It remembers in the replay what it remembered in the recording; with other weights it decides otherwise."""
+    config, _ = load_config("ppo_town", (*TINY, "memory=gru", "memory_size=8"))
+    world = compile_document(read(config.world, config.world_set))
+    params = make_train(world, config).init(jax.random.key(0)).params
+    player = learned(world, config, params)
+    rollouts = golden.record(world, player, seed=0, towns=2, days=0.0625)
+    assert golden.forgotten(world, player, rollouts) == pytest.approx(0, abs=1e-6)
+    other = learned(world, config, jax.tree.map(lambda leaf: leaf * 2, params))
+    assert golden.forgotten(world, other, rollouts) > 1e-3
 
 
 def test_the_divergence_of_chances():
