@@ -14,7 +14,7 @@ from townlet_jax.systems import ORDER
 from .grid import CITIZEN, Axis
 from .logging import COLOURS, RunError
 from .scores import UNITS
-from .sheets import Row, short
+from .sheets import Row, centre, short
 
 EXTRA = "a picture needs matplotlib, which is not installed: pip install 'townlet-jax[viz]'"
 COLOUR_MAP = "cividis"  # made for colour-blind readers, and as good in grey
@@ -67,7 +67,7 @@ def panels(rows: Sequence[Row], axes: Sequence[Axis]) -> dict[str, list[Row]]:
 
 
 def grid_of(rows: Sequence[Row], across: Axis, up: Axis, indicator: str) -> tuple[np.ndarray, np.ndarray]:
-    """The interquartile means f64[up, across] of a panel and their intervals f64[up, across, 2], NaN where there is none."""
+    """The means f64[up, across] of a panel and their intervals f64[up, across, 2], NaN where there is none."""
     means, intervals = (
         np.full((len(up.values), len(across.values)), np.nan),
         np.full((len(up.values), len(across.values), 2), np.nan),
@@ -76,7 +76,7 @@ def grid_of(rows: Sequence[Row], across: Axis, up: Axis, indicator: str) -> tupl
         at = up.values.index(row["settings"][up.key]), across.values.index(row["settings"][across.key])
         value = row["indicators"].get(indicator)
         if value:
-            means[at], intervals[at] = value["iqm"], value["interval"]
+            means[at], intervals[at] = centre(value), value["interval"]
     return means, intervals
 
 
@@ -120,7 +120,7 @@ def inscribe(axes: Any, means: np.ndarray, intervals: np.ndarray, middle: float)
 def span(value: Mapping[str, Any]) -> list[list[float]]:
     """An interval as the lengths below and above the mean that an error bar wants."""
     low, high = value["interval"]
-    return [[max(value["iqm"] - low, 0.0)], [max(high - value["iqm"], 0.0)]]
+    return [[max(centre(value) - low, 0.0)], [max(high - centre(value), 0.0)]]
 
 
 def curves(figure: Any, rows: Sequence[Row], axis: Axis, indicator: str) -> None:
@@ -129,11 +129,10 @@ def curves(figure: Any, rows: Sequence[Row], axis: Axis, indicator: str) -> None
     axes, places = figure.subplots(), numbers(axis.values)
     found = panels(rows, (axis,))
     for number, (title, some) in enumerate(found.items()):
-        some = [row for row in some if indicator in row["indicators"]]
         at = [axis.values.index(row["settings"][axis.key]) for row in some]
         values = [row["indicators"][indicator] for row in some]
-        errors = np.concatenate([span(value) for value in values], 1) if values else None
-        means, colour = [value["iqm"] for value in values], COLOURS[number % len(COLOURS)]
+        errors = np.concatenate([span(value) for value in values], 1)
+        means, colour = [centre(value) for value in values], COLOURS[number % len(COLOURS)]
         if places:
             order = np.argsort([places[i] for i in at])
             x = np.array([places[i] for i in at])[order]
@@ -157,13 +156,13 @@ def bars(figure: Any, rows: Sequence[Row], indicator: str) -> None:
     axes = figure.subplots()
     worlds, names = (list(dict.fromkeys(row[key] for row in rows)) for key in ("world", "policy"))
     for number, name in enumerate(names):
-        some = [row for row in rows if row["policy"] == name and indicator in row["indicators"]]
+        some = [row for row in rows if row["policy"] == name]
         wide = 0.8 / len(names)
         x = [worlds.index(row["world"]) + wide * (number - (len(names) - 1) / 2) for row in some]
         values = [row["indicators"][indicator] for row in some]
-        errors = np.concatenate([span(value) for value in values], 1) if values else None
+        errors = np.concatenate([span(value) for value in values], 1)
         colour = COLOURS[number % len(COLOURS)]
-        axes.bar(x, [value["iqm"] for value in values], wide, yerr=errors, color=colour, capsize=3, label=name)
+        axes.bar(x, [centre(value) for value in values], wide, yerr=errors, color=colour, capsize=3, label=name)
     axes.set_xticks(range(len(worlds)), worlds)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(xlabel="world", ylabel=f"{indicator.replace('_', ' ')}\n{UNITS[indicator]}")

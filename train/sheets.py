@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,21 @@ MOST_ROWS = 60  # of a table; all of them are in the files
 Row = dict[str, Any]
 
 
-def told(values: np.ndarray) -> dict[str, Any]:
-    """Interquartile mean, 95 % interval and plain mean of an indicator over towns."""
-    low, high = bootstrap_interval(values)
-    return {"iqm": float(iqm(values)), "interval": [low, high], "mean": float(values.mean()), "towns": len(values)}
+def statistic(indicator: str) -> Callable[..., Any]:
+    """What sums up an indicator over towns: the interquartile mean, or the plain mean of what most towns have none of."""
+    return np.mean if indicator in RARE else iqm
+
+
+def told(indicator: str, values: np.ndarray) -> dict[str, Any]:
+    """Both means of an indicator over towns, and the 95 % interval of the one that sums it up."""
+    low, high = bootstrap_interval(values, statistic(indicator))
+    both = {"iqm": float(iqm(values)), "mean": float(values.mean())}
+    return {**both, "of": "mean" if indicator in RARE else "iqm", "interval": [low, high], "towns": len(values)}
+
+
+def centre(value: Mapping[str, Any]) -> float:
+    """The one number for an indicator."""
+    return value[value["of"]]
 
 
 def row(cell: Cell, found: Mapping[str, np.ndarray]) -> Row:
@@ -32,7 +43,7 @@ def row(cell: Cell, found: Mapping[str, np.ndarray]) -> Row:
         "world": place.name,
         "config_id": place.world.static.config_id,
         "settings": cell.settings,
-        "indicators": {name: told(found[name]) for name in SHOWN if name in found},
+        "indicators": {name: told(name, found[name]) for name in SHOWN if name in found},
     }
 
 
@@ -103,10 +114,10 @@ def tuned(cells: Sequence[Cell], results: Sequence[Mapping[str, np.ndarray]], in
         if not varied or not shipped or any(len(results[i].get(indicator, ())) < 2 for i in group):
             continue
         sign = -1 if indicator in RARE else 1
-        best = max([*shipped, *varied], key=lambda i: sign * iqm(results[i][indicator][::2]))
+        best = max([*shipped, *varied], key=lambda i: sign * statistic(indicator)(results[i][indicator][::2]))
         place = cells[best].place
-        was, now = (told(results[i][indicator][1::2]) for i in (shipped[0], best))
-        gain = (now["iqm"] - was["iqm"]) / abs(was["iqm"]) if was["iqm"] else None
+        was, now = (told(indicator, results[i][indicator][1::2]) for i in (shipped[0], best))
+        gain = (centre(now) - centre(was)) / abs(centre(was)) if centre(was) else None
         best_of = {"world": place.name, "settings": place.settings, "thresholds": cells[best].entrant.settings}
         found.append({**best_of, "indicator": indicator, "shipped": was, "best": now, "gain": gain})
     return found
@@ -115,7 +126,7 @@ def tuned(cells: Sequence[Cell], results: Sequence[Mapping[str, np.ndarray]], in
 def number(value: Mapping[str, Any]) -> str:
     """A mean with its interval."""
     low, high = value["interval"]
-    return f"{value['iqm']:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{centre(value):.2f} [{low:.2f}, {high:.2f}]"
 
 
 def gains(found: Sequence[Row]) -> list[str]:

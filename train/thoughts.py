@@ -20,7 +20,8 @@ from .players import Player
 
 DRAWS = 48  # choices that are drawn at each decision
 LEAST = 0.005  # share of the least likely choice that is shown
-CHANCES, REASON = "what it was likely to choose", "why"
+SURE = 0.9999  # share of what is no choice
+CHANCES, REASON = "chances when it last had a choice", "why"
 WHY = {
     "home": "nothing else to do",
     "company": "wants company",
@@ -65,15 +66,18 @@ def in_words(name: str) -> str:
 
 
 def chances(world: World, player: Player, seed: int, states: State, agent: int) -> list[Thoughts]:
-    """The likeliest choices of a learned policy for one agent, one entry a tick; empty where it cannot tell chances."""
+    """The likeliest choices of a learned policy for one agent, one entry a tick: those of the last decision with a choice.
+
+    Empty where the player cannot tell its chances.
+    """
     seen = before(world, seed, states, player.every)
     actions, log_probs = jax.device_get(asked(world, player, seen, jax.random.key(seed), agent, DRAWS))
-    names, found = world.static.actions.names, []
+    names, found, thoughts = world.static.actions.names, [], ()
     for drawn, shares in zip(actions, np.exp(log_probs)):
         share = dict(zip(drawn.tolist(), shares.tolist()))
-        known = len(share) == 1 or any(value < 1 for value in share.values())
-        ranked = sorted(share.items(), key=lambda pair: -pair[1]) if known else []
-        thoughts = tuple((in_words(names[action]), value) for action, value in ranked if value >= LEAST)
+        ranked = sorted(share.items(), key=lambda pair: -pair[1])
+        if any(value < SURE for value in share.values()):  # else it could do one thing only, or does not tell
+            thoughts = tuple((in_words(names[action]), value) for action, value in ranked if value >= LEAST)
         found += [thoughts] * player.every
     return found
 

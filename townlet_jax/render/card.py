@@ -12,10 +12,10 @@ from .people import SHIFTS, Person
 from .scene import Scene, readable
 
 HEAD = 5.4  # units, as high as the clock and the news
-FACE, VIEW, ROW = 4.4, 13.0, 1.7  # units: the person, the closer look, a line of words
+FACE, VIEW, ROW = 4.4, 15.0, 1.7  # units: the person, the closer look, a line of words
 CLOSER = 2  # times larger than on the map are the cells of the closer look
 LARGE = 20  # pixels a cell of a map that needs no closer look
-MOST = 5  # thoughts that are shown
+MOST = 4  # thoughts that are shown
 RING = 1.25, 0.16  # cells: radius and width of the ring around the person on the map
 
 
@@ -27,10 +27,10 @@ class Focus(NamedTuple):
     thoughts: tuple[tuple[str, float | None], ...] = ()  # words and a share from 0 to 1, None for words alone
 
 
-def height(unit: int, num_needs: int, scale: int) -> int:
-    """Pixels that a card needs."""
+def height(unit: int, num_needs: int, scale: int, thinks: bool) -> int:
+    """Pixels that a card needs; `thinks` is whether there are thoughts."""
     view = 0.0 if scale >= LARGE else VIEW + 0.8
-    return round((HEAD + FACE + view + (num_needs + MOST + 5) * ROW) * unit)
+    return round((HEAD + FACE + view + (num_needs + 2 + (MOST + 2) * thinks) * ROW) * unit)
 
 
 def ring(picture: Any, x: float, y: float, index: int, unit: int) -> None:

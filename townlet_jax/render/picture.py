@@ -100,7 +100,7 @@ def _card(
 ) -> Any:
     """The card of whom a picture follows, as wide as the table would be."""
     needs, unit, view = world.static.names.needs, arranged.unit, None
-    size = arranged.width, max(arranged.height, card.height(arranged.unit, len(needs), scale))
+    size = arranged.width, max(arranged.height, card.height(unit, len(needs), scale, bool(focus.title)))
     someone = folk[focus.agent]
     if scale < card.LARGE:
         large = _map(town, folk, time, now, card.CLOSER * scale, focus)
