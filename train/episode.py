@@ -15,10 +15,10 @@ from townlet_jax.policies import scheduled, scripted
 from townlet_jax.types import Key, State, World
 
 from . import runs
-from .learner import learned
 from .logging import RunError
 from .manifest import digest_of, leaf_table, to_host
 from .players import Player, memoryless, unroll
+from .program import learned
 
 REPLAY = "replay.npz"
 PICTURE = "episode.gif"

@@ -28,9 +28,9 @@ from townlet_jax.types import Key, World
 
 from . import grid, heatmap, runs, sheets, stacking
 from .cli import command
-from .learner import learned
 from .logging import RunError
 from .players import Player, memoryless
+from .program import learned
 from .scores import RARE, SHOWN, held_out_keys, town_kpis, town_sums
 from .statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
 

@@ -17,9 +17,9 @@ from townlet_jax.types import Key, State, World
 from townlet_jax.worlds import compile_document, read
 
 from . import runs
-from .learner import learned
 from .logging import RunError
 from .players import Choice, Memory, Player, memoryless
+from .program import learned
 
 CITIZEN = "citizen."  # before the thresholds of the script in `--vary`
 POLICIES = ("scripted", "random")

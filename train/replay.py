@@ -24,9 +24,9 @@ from townlet_jax.types import State, World
 from . import episode as episodes
 from . import runs, thoughts
 from .cli import command
-from .learner import learned
 from .logging import RunError
 from .players import Player
+from .program import learned
 
 FRAMES_PER_SECOND = 12
 HOME = "\x1b[2J\x1b[H"  # clears a terminal

@@ -19,9 +19,9 @@ from townlet_jax.render import Focus, image, page
 from townlet_jax.render.people import people
 from townlet_jax.testing.__main__ import main as fuzz
 from train import episode, replay, runs, thoughts
-from train.learner import learned
 from train.logging import RunError
 from train.players import memoryless
+from train.program import learned
 
 SCENE = "queue_conflict"
 

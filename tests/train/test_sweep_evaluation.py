@@ -12,9 +12,9 @@ from tiny_runs import run_command
 
 from townlet_jax import load, policies
 from train import evaluate, grid, heatmap, runs, sheets, stacking
-from train.learner import learned
 from train.logging import RunError
 from train.players import memoryless
+from train.program import learned
 from train.scores import held_out_keys
 
 SHORT = ("--num-envs", 2, "--seeds", 2, "--days", 0.05)
