@@ -22,7 +22,9 @@ from .config import TrainConfig, load_config
 from .episode import show
 from .logging import Run, RunError, open_run, plot_curve
 from .progress import Progress
+from .thresholds import Stability, load_gate
 from .types import Array, Runner
+from .watch import Watch
 
 DEFAULT = "ppo_town"
 
@@ -36,6 +38,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--name", help="run folder below --runs; the default is the configuration's name")
     options.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made")
     options.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    options.add_argument(
+        "--watch", nargs="?", const="gate", metavar="GATE", help="tell what the canaries of a gate see"
+    )
     options.add_argument(
         "--print-config", action="store_true", help="print configuration and world, resolved, and stop"
     )
@@ -107,7 +112,7 @@ def row_of(run: runs.Setup, update: int, metrics: dict[str, Array], seconds: flo
     }
 
 
-def learn(run: runs.Setup, log: Run, runner: Runner) -> tuple[Runner, str]:
+def learn(run: runs.Setup, log: Run, runner: Runner, watch: Watch | None = None) -> tuple[Runner, str]:
     """Update until the run is complete or somebody asks to stop. Returns the runner, and the name of the signal if any."""
     store, total = runs.checkpoints(run), run.train.num_updates
     done = int(runner.update)
@@ -122,6 +127,8 @@ def learn(run: runs.Setup, log: Run, runner: Runner) -> tuple[Runner, str]:
             metrics, done = jax.device_get(metrics), done + 1
             row = row_of(run, done, metrics, time.perf_counter() - begun)
             log.log(row)
+            if watch:
+                watch(row)
             progress.update(done, total, row)
             if done % run.config.checkpoint_every == 0 or done == total or stop.asked:
                 save(store, done, runner, runs.identity(run))
@@ -140,6 +147,7 @@ def pictures(run: runs.Setup, runner: Runner) -> None:
 def main() -> None:
     """Run `python -m train.ppo`."""
     options = parser().parse_args()
+    limits = load_gate(options.watch).stability if options.watch else None
     if options.print_config:
         config, document = configured(options)
         run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
@@ -148,14 +156,14 @@ def main() -> None:
     if options.resume and not options.resume.is_dir():
         raise RunError(f"{options.resume} holds no run")
     with runs.alone(options.resume or options.runs / named(options)):
-        work(options)
+        work(options, limits)
 
 
-def work(options: argparse.Namespace) -> None:
-    """Begin or resume, learn, and show what was learned."""
+def work(options: argparse.Namespace, limits: Stability | None = None) -> None:
+    """Begin or resume, learn, and show what was learned; with limits, watch."""
     run, log, runner = resume(options) if options.resume else begin(options)
     begun = time.perf_counter()
-    runner, asked = learn(run, log, runner)
+    runner, asked = learn(run, log, runner, limits and Watch(run.folder, run.world, limits))
     done, total = int(runner.update), run.train.num_updates
     print(f"{run.folder}: {done} of {total} updates, {time.perf_counter() - begun:.0f} s", file=sys.stderr)
     if asked:
