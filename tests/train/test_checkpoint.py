@@ -15,7 +15,9 @@ import optax
 import pytest
 
 from train import manifest as manifests
-from train.checkpoint import CheckpointError, latest, open_store, restore, rewind, save, verify
+from train.checkpoint import latest, open_store, restore, rewind, save, verify
+from train.errors import CheckpointError
+from train.leaves import to_host
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "count": np.int32(7)}
@@ -58,7 +60,7 @@ def nasty() -> Learner:
 
 
 def bits(leaf) -> tuple:
-    value = manifests.to_host(leaf)
+    value = to_host(leaf)
     return str(leaf.dtype), value.shape, value.tobytes(), getattr(leaf, "weak_type", False)
 
 
@@ -237,14 +239,14 @@ def sign_again(folder: Path, **fields) -> None:
     path = folder / manifests.NAME
     stored = json.loads(path.read_bytes())
     del stored["sha256"]
-    path.write_bytes(manifests._encode({**stored, **fields}))
+    path.write_bytes(manifests.encode({**stored, **fields}))
 
 
 def test_forged_manifests_are_refused(store):
     folder = store.folder / "2"
     sign_again(folder, schema=99, versions={"townlet-jax": "9.1"})
-    assert "schema 99, this version reads 1: townlet-jax 9.1 or newer is needed" in refused(store)
-    sign_again(folder, schema=1, files={"../1/state/_METADATA": [1, "0"]})
+    assert "schema 99, this version reads 2: townlet-jax 9.1 or newer is needed" in refused(store)
+    sign_again(folder, schema=2, files={"../1/state/_METADATA": [1, "0"]})
     assert "leads out of the step directory" in refused(store)
     sign_again(folder, files={"/etc/passwd": [1, "0"]})
     assert "leads out of the step directory" in refused(store)

@@ -94,7 +94,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(tiny_run, tmp_path, ca
     assert "gamma was 0.9995, is 0.9" in error and "Traceback" not in error
     (folder / "config.yaml").write_text(text.replace("hidden: [16]", "hidden: [24]"))
     assert run_command(ppo.main, "--resume", folder, "--no-pictures") == 2
-    assert "kernel" in capsys.readouterr().err
+    assert "hidden was [16], is [24]" in capsys.readouterr().err
     assert (folder / "checkpoints" / "6" / "MANIFEST.json").is_file(), "nothing may be lost"
 
 
@@ -257,9 +257,7 @@ def test_resume_deletes_nothing_when_no_checkpoint_is_sound(tiny_run, tmp_path, 
     folder = tmp_path / "newer"
     shutil.copytree(tiny_run, folder)
     for manifest in folder.rglob("MANIFEST.json"):
-        manifest.write_text(
-            manifest.read_text().replace('"schema":1', '"schema":9').replace('"schema": 1', '"schema": 9')
-        )
+        manifest.write_text(manifest.read_text().replace('"schema": 2', '"schema": 9'))
     before = sorted(path.name for path in (folder / "checkpoints").iterdir())
     assert run_command(ppo.main, "--resume", folder, "--no-pictures") == 2
     assert "verifies" in capsys.readouterr().err
