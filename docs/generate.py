@@ -25,7 +25,7 @@ from townlet_jax.config.validate import validate
 from townlet_jax.observe import layer_names
 from townlet_jax.systems import ORDER
 from townlet_jax.worlds import read
-from train import evaluate, ppo, replay
+from train import evaluate, export, ppo, replay
 from train.config import TrainConfig
 
 DOCS = Path(__file__).parent
@@ -315,7 +315,7 @@ def configuration() -> str:
     for system in ORDER:
         needs = f"Needs the systems {code(system.requires)}." if system.requires else ""
         world += section(f"systems.{system.name}", system.Config, needs)
-    parsers = (ppo.parser(), evaluate.parser(), replay.parser())
+    parsers = (ppo.parser(), evaluate.parser(), replay.parser(), export.parser())
     commands = [f"### `{parser.prog}`\n\n{parser.description}\n\n{flags(parser)}" for parser in parsers]
     return CONFIGURATION.format(
         note=NOTE, world="\n".join(world), learner=keys(TrainConfig), commands="\n".join(commands)

@@ -1,6 +1,5 @@
 """Episodes on record: what everybody did, and the digests that prove it."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from townlet_jax.types import Key, State, World
 from . import runs
 from .learner import learned
 from .logging import RunError
+from .npz import load_npz, save_npz
 from .players import Player, memoryless, unroll
 
 REPLAY = "replay.npz"
@@ -92,32 +92,32 @@ def rerun(world: World, episode: Episode) -> State:
 
 
 def save_episode(path: Path, episode: Episode) -> None:
-    """Write an episode as npz: a JSON header and the actions; no pickle."""
-    header = json.dumps({**episode._asdict(), "actions": None}, allow_nan=False)
-    with path.open("wb") as file:
-        np.savez_compressed(file, header=np.frombuffer(header.encode(), np.uint8), actions=episode.actions)
+    """Write an episode as a sealed npz: a JSON header and the actions; no pickle.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    try:
+        save_npz(path, {**episode._asdict(), "actions": None}, {"actions": episode.actions})
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from None
 
 
 def load_episode(path: Path) -> Episode:
     """Read an episode.
 
     Raises:
-        RunError: the file is missing, too large, or not an episode.
+        RunError: the file is missing, too large, changed in any byte, or not an episode.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise RunError(f"{path} is larger than {MAX_BYTES >> 20} MiB")
-        with np.load(path, allow_pickle=False) as file:
-            header = json.loads(file["header"].tobytes().decode())
-            actions = file["actions"]
+        header, arrays = load_npz(path, MAX_BYTES)
     except FileNotFoundError:
         raise RunError(f"{path} is missing") from None
-    except RunError:
-        raise
-    except Exception as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{path} is no recorded episode: {error}") from None
-    fits = isinstance(header, dict) and actions.ndim == 2 and actions.dtype == np.int16
-    if not fits or set(header) != set(Episode._fields):
+    actions = arrays.get("actions", np.zeros(0))
+    fits = set(header) == set(Episode._fields) and actions.ndim == 2 and actions.dtype == np.int16
+    if not fits:
         raise RunError(f"{path} is no recorded episode")
     return Episode(**{**header, "actions": actions, "digests": tuple(header["digests"])})
 

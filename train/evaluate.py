@@ -164,7 +164,7 @@ def parser() -> argparse.ArgumentParser:
     title = "Evaluate a run on held-out towns."
     options = argparse.ArgumentParser("python -m train.evaluate", description=title, allow_abbrev=False)
     options.add_argument("--run", type=Path, required=True, help="the run folder")
-    options.add_argument("--step", type=int, help="checkpoint to evaluate; the default is the newest sound one")
+    options.add_argument("--step", type=runs.step_of, help="checkpoint to evaluate, or best; the default is the newest")
     options.add_argument("--num-envs", type=int, default=256, help="towns a seed")
     options.add_argument("--seeds", type=int, default=3, help="held-out seeds")
     options.add_argument("--days", type=float, default=5.0, help="days a town")

@@ -50,9 +50,9 @@ def complaint(update: int, metrics: Mapping[str, Any], sound: Mapping[str, Any])
     wrong = [name for name, fine in sound.items() if not fine]
     if not wrong:
         return ""
-    shown = [f"{name} is {float(metrics[name])}" if name in metrics else f"{name} is not finite" for name in wrong]
-    rest = f" and {len(shown) - 8} more" if len(shown) > 8 else ""
-    return (
-        f"update {update} is refused: {', '.join(shown[:8])}{rest}; the learner is as it was after update {update - 1}"
-        " (a smaller learning_rate or reward_scale may help)"
-    )
+    measures: dict[str, list[str]] = {}
+    for name in wrong:
+        measures.setdefault(str(float(metrics[name])) if name in metrics else "not finite", []).append(name)
+    told = "; ".join(f"{', '.join(names)}: {value}" for value, names in measures.items())
+    advice = "a smaller learning_rate or reward_scale may help"
+    return f"update {update} is refused ({told}); the learner is as it was after update {update - 1}; {advice}"

@@ -59,7 +59,10 @@ def configured(options: argparse.Namespace) -> tuple[TrainConfig, Document]:
 def named(options: argparse.Namespace) -> str:
     """The name of a new run, after its world was compiled, so that a refused run leaves no folder."""
     config, document = configured(options)
-    runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+    run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+    if config.best_by != TrainConfig().best_by:
+        shapes = jax.eval_shape(run.train.init, jax.random.key(0))
+        scored(run, jax.eval_shape(run.train.update, shapes)[1])
     return config.name
 
 
@@ -126,18 +129,18 @@ class Score(NamedTuple):
         return self.sign * sum(self.recent) / len(self.recent) if self.recent else None
 
 
-def scored(run: runs.Setup, names: Iterable[str]) -> Score:
+def scored(run: runs.Setup, metrics: Iterable[str]) -> Score:
     """The score of a run as far as it is logged.
 
     Args:
         run: which.
-        names: of all that will be logged.
+        metrics: the names of what an update measures.
 
     Raises:
         RunError: `best_by` is not among them.
     """
     sign, key = (-1, run.config.best_by[1:]) if run.config.best_by.startswith("-") else (1, run.config.best_by)
-    names = sorted(names)
+    names = sorted(row_of(run, 0, dict.fromkeys(metrics, jnp.float32(0)), 1.0))
     if key not in names:
         raise RunError(
             f"best_by {run.config.best_by!r} is not logged (allowed: {', '.join(names)}).{suggestion(key, names)}"
@@ -160,8 +163,7 @@ def learn(run: runs.Setup, log: Run, runner: Runner) -> tuple[Runner, str]:
     with Stop() as stop, Progress() as progress, Saver(runs.checkpoints(run), done) as saver:
         progress.phase(f"compiling on {jax.devices()[0].platform}")
         lowered = jax.jit(guarded(run.train.update), donate_argnums=0).lower(runner)
-        logged = row_of(run, 0, {name: jnp.float32(0) for name in lowered.out_info[1]}, 1.0)
-        score, update, wrong = scored(run, logged), lowered.compile(), ""
+        score, update, wrong = scored(run, lowered.out_info[1]), lowered.compile(), ""
         while done < total and not stop.asked:
             begun = time.perf_counter()
             runner, metrics, sound = update(runner)

@@ -1,6 +1,7 @@
 """Watch what was learned, or a scenario, and prove that it replays.
 
-    python -m train.replay --run runs/NAME [--seed 1] [--days 2] [--step 100] [--out town.mp4] [--ansi]
+    python -m train.replay --run runs/NAME [--seed 1] [--days 2] [--step 100|best] [--out town.mp4] [--ansi]
+    python -m train.replay --params policy.npz [--seed 1] [--days 2] [--out policy.gif]
     python -m train.replay --scenario NAME [--seed 1] [--stride 1] [--out NAME.gif] [--ansi]
 
 Without --seed, --days or --step the recorded episode of the run is run again from its key and its actions, and the digest of every
@@ -20,6 +21,7 @@ from townlet_jax.types import State, World
 from . import episode as episodes
 from . import runs
 from .cli import command
+from .export import opened
 from .logging import RunError
 
 FRAMES_PER_SECOND = 12
@@ -33,7 +35,10 @@ def parser() -> argparse.ArgumentParser:
     what = options.add_mutually_exclusive_group(required=True)
     what.add_argument("--run", type=Path, help="the run folder")
     what.add_argument("--scenario", help="a shipped scenario, such as queue_conflict, or a YAML file with a schedule")
-    options.add_argument("--step", type=int, help="play with the policy of this checkpoint; the default is the newest")
+    what.add_argument("--params", type=Path, help="a policy that train.export wrote")
+    options.add_argument(
+        "--step", type=runs.step_of, help="play with the policy of this checkpoint, or best; the default is the newest"
+    )
     options.add_argument("--seed", type=int, help="play a new episode in the town of this seed")
     options.add_argument("--days", type=float, help="length of a new episode; the default is 1")
     options.add_argument(
@@ -42,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--out",
         type=Path,
-        help="a .gif or .mp4; the default is replay.gif in the run folder, or the scenario's name here",
+        help="a .gif or .mp4; the default is replay.gif in the run folder, or the scenario's or policy's name here",
     )
     options.add_argument("--no-ties", action="store_true", help="draw no lines between friends and between rivals")
     options.add_argument(
@@ -67,6 +72,8 @@ def checked(options: argparse.Namespace) -> None:
         raise RunError(f"--stride {options.stride} is not allowed (1 to 1440 ticks)")
     if options.scenario and not options.days is options.step is None:
         raise RunError("--days and --step are about runs: a scenario has its own length and no checkpoints")
+    if options.params and options.step is not None:
+        raise RunError(f"--step {options.step} is about runs: --params holds one policy")
     if options.out is not None and options.out.suffix not in (".gif", ".mp4"):
         raise RunError(f"--out {options.out} is not allowed (a name that ends in .gif or .mp4)")
 
@@ -107,6 +114,14 @@ def of_run(options: argparse.Namespace) -> tuple[World, episodes.Episode, Path]:
     return run.world, episode, out
 
 
+def of_policy(options: argparse.Namespace) -> tuple[World, episodes.Episode, Path]:
+    """The same of an exported policy: always a new episode."""
+    run, params, step = opened(options.params)
+    out = target(options.out or Path(f"{options.params.stem}.gif"))
+    days = 1.0 if options.days is None else options.days
+    return run.world, episodes.record(run, params, step, options.seed or 0, days)[0], out
+
+
 def of_scenario(options: argparse.Namespace) -> tuple[World, episodes.Episode, Path]:
     """The same of a scenario."""
     world = load(find(options.scenario, "scenarios"))
@@ -129,7 +144,8 @@ def main() -> None:
     """Run `python -m train.replay`."""
     options = parser().parse_args()
     checked(options)
-    world, episode, out = of_scenario(options) if options.scenario else of_run(options)
+    source = of_scenario if options.scenario else of_policy if options.params else of_run
+    world, episode, out = source(options)
     stride = options.stride or (1 if options.scenario else episodes.STRIDE)
     states = episodes.rerun(world, episode)
     wrong = episodes.verify(world, episode, states)

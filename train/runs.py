@@ -4,7 +4,6 @@ import fcntl
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -162,20 +161,26 @@ def load_runner(run: Setup, step: int | str | None = None) -> tuple[Runner, Mani
         if step is None:
             raise CheckpointError(f"no step in {store.folder} has a score and verifies: ask for a step by its number")
     target = jax.eval_shape(run.train.init, jax.random.key(run.config.seed))
-    return restore(store, target, step, agree=partial(agree, run))
+    fits = lambda manifest: agree(run, manifest.meta, f"step {manifest.step} in {store.folder}")
+    return restore(store, target, step, agree=fits)
 
 
-def agree(run: Setup, manifest: Manifest) -> None:
+def agree(run: Setup, its: dict[str, Any], what: str) -> None:
     """Compare the identity of a checkpoint with that of a run.
+
+    Args:
+        run: that wants to use it.
+        its: the identity of the checkpoint.
+        what: the checkpoint, in words.
 
     Raises:
         CheckpointError: they differ; it says in what.
     """
-    mine, its = identity(run), manifest.meta
+    mine = identity(run)
     differs = [name for name in mine if mine[name] != its.get(name)]
     if differs:
         raise CheckpointError(
-            f"step {manifest.step} in {run.folder / CHECKPOINTS} was made with another {', '.join(differs)}: "
+            f"{what} was made with another {', '.join(differs)}: "
             + "; ".join(_difference(name, its.get(name), mine[name]) for name in differs)[:400]
         )
 

@@ -12,13 +12,18 @@ import pytest
 import yaml
 
 from townlet_jax.systems import edits, timeline
-from train import evaluate, ppo, replay
+from train import evaluate, export, ppo, replay
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
 IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PARSERS = {"train.ppo": ppo.parser, "train.evaluate": evaluate.parser, "train.replay": replay.parser}
+PARSERS = {
+    "train.ppo": ppo.parser,
+    "train.evaluate": evaluate.parser,
+    "train.replay": replay.parser,
+    "train.export": export.parser,
+}
 FOLDERS = ("townlet_jax", "train", "configs", "docs", "tests", "benchmarks", "notebooks", ".ci")
 
 

@@ -227,7 +227,7 @@ def test_lines_between_rivals_can_be_left_out(tmp_path):
         ),
         (("--scenario", "queue_conflict", "--days", "2"), "a scenario has its own length"),
         (("--scenario", "queue_conflict", "--run", "x"), "not allowed with argument"),
-        ((), "one of the arguments --run --scenario is required"),
+        ((), "one of the arguments --run --scenario --params is required"),
     ],
 )
 def test_replay_refuses_what_is_no_scenario(words, message, capsys):
