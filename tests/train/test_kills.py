@@ -10,13 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_runs import same_leaves, tiny_words, without_rates
+from tiny_runs import run_command, same_leaves, tiny_words, without_rates
 
-from train import runs
+from train import ppo, runs
 from train.checkpoint import latest
 from train.logging import read_rows
 
 EVERY = 3  # updates between two saves
+CACHE = Path(__file__).resolve().parents[2] / ".jax_cache"  # that of the tests, see tests/conftest.py
 
 
 def start(words: list[str], cache: Path) -> subprocess.Popen:
@@ -90,9 +91,21 @@ def killed(tmp_path: Path, kills: int, updates: int) -> None:
     assert (scores[0].step, scores[0].score) == (scores[1].step, scores[1].score)
 
 
-@pytest.mark.slow
-def test_a_trainer_killed_twice_ends_like_one_that_was_not(tmp_path):
-    killed(tmp_path, kills=2, updates=24)
+def test_a_trainer_killed_twice_ends_like_one_that_was_not(tiny_run, tmp_path):
+    """The quick form: two kills while it learns, and the rest in this process."""
+    words, reached, cut = tiny_words(tmp_path, "cut"), 0, tmp_path / "cut"
+    for _ in range(2):
+        process = start(words, CACHE)
+        wait_for_compile(process)
+        wait_for(process, cut, min(6, reached + 1))
+        process.kill()
+        process.communicate()
+        reached = latest(runs.checkpoints(runs.existing(cut)), lambda message: None) or 0
+        assert reached >= (len(read_rows(cut)) - 1) // 2 * 2 - 2
+        words = ["--resume", str(cut), "--no-pictures"]
+    assert run_command(ppo.main, *words) == 0
+    ours, wanted = (runs.load_runner(runs.existing(folder))[0] for folder in (cut, tiny_run))
+    assert int(ours.update) == 6 and same_leaves(ours, wanted) and without_rates(cut) == without_rates(tiny_run)
 
 
 @pytest.mark.slow
