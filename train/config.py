@@ -20,7 +20,7 @@ class TrainConfig(Section):
     num_envs: int = Field(256, ge=1, le=1_000_000, description="towns in parallel")
     num_steps: int = Field(32, ge=1, le=4096, description="decisions in a rollout")
     ticks_per_decision: int = Field(15, ge=1, le=240, description="ticks between two decisions")
-    actions: Literal["options", "all"] = Field("options", description="which actions the policy may take")
+    actions: Literal["options", "primitives", "all"] = Field("options", description="which actions the policy may take")
     num_minibatches: int = Field(8, ge=1, description="parts of a rollout, split by town")
     update_epochs: int = Field(4, ge=1, le=100, description="passes over a rollout")
     learning_rate: float = Field(5e-4, gt=0, le=1, description="of Adam")
@@ -34,6 +34,22 @@ class TrainConfig(Section):
     reward_scale: float = Field(0.1, gt=0, le=1000, description="factor of the rewards that the learner sees")
     hidden: tuple[int, ...] = Field((64, 64), min_length=1, max_length=8, description="widths of the hidden layers")
     conv: int = Field(16, ge=1, le=256, description="channels of the stem over the map layers, if the world has them")
+    memory: Literal["none", "gru", "lstm"] = Field("none", description="recurrent cell of policy and critic")
+    memory_size: int = Field(64, ge=1, le=4096, description="width of the recurrent cell")
+    embedding: int = Field(0, ge=0, le=256, description="width of the learned vector of each identity; 0 for none")
+    critic: Literal["own", "central"] = Field(
+        "own", description="what the critic sees: its agent's view, or the town's"
+    )
+    roles: Literal["shared", "jobs"] = Field("shared", description="one network for all, or one for each job")
+    compute_dtype: Literal["float32", "bfloat16"] = Field("float32", description="of the products in the networks")
+    normalise_rewards: bool = Field(False, description="divide rewards by the running deviation of their returns")
+    curiosity: float = Field(
+        0.0, ge=0, le=10, description="weight of novelty (random network distillation) at the start"
+    )
+    curiosity_share: float = Field(0.5, gt=0, le=1, description="share of the run after which curiosity weighs nothing")
+    mix: float = Field(0.0, ge=0, le=1, description="chance that a decision is the teacher's")
+    bc_coef: float = Field(0.0, ge=0, le=100, description="weight of the cross entropy of what the teacher would do")
+    shards: int = Field(1, ge=1, le=65536, description="blocks in which towns are shuffled: a multiple of the devices")
     persistence: float = Field(3.0, ge=0, le=10, description="initial logit of the option in progress")
     reset_pool: int = Field(256, ge=1, le=65536, description="fresh towns from which finished ones are replaced")
     checkpoint_every: int = Field(50, ge=1, description="updates between two checkpoints")
@@ -46,6 +62,10 @@ class TrainConfig(Section):
         """Minibatches are whole towns, and there is at least one update."""
         if self.num_envs % self.num_minibatches:
             raise ValueError(f"num_minibatches {self.num_minibatches} must divide num_envs {self.num_envs}")
+        if self.num_envs % (self.num_minibatches * self.shards):
+            raise ValueError(
+                f"num_envs {self.num_envs} must be a multiple of num_minibatches * shards, {self.num_minibatches * self.shards}"
+            )
         return self
 
 

@@ -13,10 +13,10 @@ from townlet_jax.policies import scheduled
 from townlet_jax.types import Key, State, World
 
 from . import runs
-from .learner import learned
 from .logging import RunError
 from .npz import load_npz, save_npz
 from .players import Player, memoryless, unroll
+from .program import learned
 
 REPLAY = "replay.npz"
 PICTURE = "episode.gif"

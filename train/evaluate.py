@@ -29,9 +29,9 @@ from townlet_jax.types import Key, State, World
 
 from . import runs
 from .cli import command
-from .learner import learned
 from .logging import RunError
 from .players import Player, memoryless, unroll
+from .program import learned
 from .statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
 
 HELD_OUT = "evaluation"  # the stream of keys that no training run draws from

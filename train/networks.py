@@ -1,4 +1,10 @@
-"""Policy and value networks (Flax Linen)."""
+"""Policy and value networks (Flax Linen), with a memory or without one.
+
+A network reads sequences: every argument has the decisions T of one stretch of time as its first axis, then any batch axes, then
+the agents A of a town. `starts` marks where somebody new begins, and clears the memory there.
+"""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +12,11 @@ from flax import linen as nn
 
 from townlet_jax.types import Observation
 
+Array = jax.Array
+CELLS = {"gru": nn.GRUCell, "lstm": nn.OptimizedLSTMCell}
 
-def patches(layers: jax.Array, side: int = 3) -> jax.Array:
+
+def patches(layers: Array, side: int = 3) -> Array:
     """Every side x side neighbourhood of [..., L, h, w] as a row: [..., h - side + 1, w - side + 1, L * side * side].
 
     A matrix product over it is a convolution, and on CPU its gradient is many times faster than one.
@@ -17,27 +26,62 @@ def patches(layers: jax.Array, side: int = 3) -> jax.Array:
     return jnp.moveaxis(jnp.concatenate(shifted, axis=-3), -3, -1)
 
 
-class Tower(nn.Module):
-    """Stem over the map layers, if there are any, then an MLP with tanh."""
+def dense(width: int, scale: float, dtype: Any, name: str | None = None) -> nn.Dense:
+    """A layer with orthogonal weights; parameters are f32, the product is taken in `dtype`."""
+    return nn.Dense(width, kernel_init=nn.initializers.orthogonal(scale), dtype=dtype, name=name)
+
+
+class Encoder(nn.Module):
+    """What is seen as a vector: a stem over the map layers, a learned vector of who one is, and an MLP with tanh."""
 
     hidden: tuple[int, ...]
     conv: int
-    outputs: int
-    out_scale: float
+    identity: tuple[
+        int, int, int
+    ]  # the feature that tells it, how many there are, width of the learned vector; width 0: none
+    dtype: Any
 
     @nn.compact
-    def __call__(self, observation: Observation) -> jax.Array:
-        """f32[..., outputs]."""
+    def __call__(self, observation: Observation, more: Array | None = None) -> Array:
+        """[..., hidden[-1]]; `more` f32[..., M] are further inputs."""
         x = observation.features
-        orthogonal = nn.initializers.orthogonal
+        seen = [x] if more is None else [x, more]
+        place, count, width = self.identity
+        if width:
+            index = jnp.round(x[..., place] * count).astype(jnp.int32)
+            seen.append(nn.Embed(count + 1, width, name="identity")(index))
         if observation.layers.shape[-3]:
-            seen = patches(observation.layers.astype(jnp.float32))
-            seen = nn.relu(nn.Dense(self.conv, kernel_init=orthogonal(2**0.5))(seen))
-            seen = nn.relu(nn.Dense(self.hidden[0], kernel_init=orthogonal(2**0.5))(seen.reshape(*x.shape[:-1], -1)))
-            x = jnp.concatenate([x, seen], axis=-1)
-        for width in self.hidden:
-            x = nn.tanh(nn.Dense(width, kernel_init=orthogonal(2**0.5))(x))
-        return nn.Dense(self.outputs, kernel_init=orthogonal(self.out_scale))(x)
+            near = patches(observation.layers.astype(jnp.float32))
+            near = nn.relu(dense(self.conv, 2**0.5, self.dtype, "stem")(near))
+            flat = near.reshape(*x.shape[:-1], -1)
+            seen.append(nn.relu(dense(self.hidden[0], 2**0.5, self.dtype, "view")(flat)))
+        y = jnp.concatenate([part.astype(self.dtype) for part in seen], axis=-1)
+        for layer, width in enumerate(self.hidden):
+            y = nn.tanh(dense(width, 2**0.5, self.dtype, f"hidden_{layer}")(y))
+        return y
+
+
+class Memory(nn.Module):
+    """A recurrent cell along the first axis; what comes out is the input and what is remembered, side by side."""
+
+    cell: str  # one of `CELLS`
+    size: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, memory: Any, x: Array, starts: Array) -> tuple[Any, Array]:
+        """The memory after the last step, leaves f32[..., size], and [T, ..., D + size] for x [T, ..., D], starts bool[T, ...]."""
+
+        def remember(cell, memory, now):
+            x, starts = now
+            clear = lambda leaf: jnp.where(starts[..., None], 0.0, leaf)
+            memory, y = cell(jax.tree.map(clear, memory), x)
+            return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), memory), y.astype(self.dtype)
+
+        cell = CELLS[self.cell](self.size, dtype=self.dtype, name=self.cell)
+        along = nn.scan(remember, variable_broadcast="params", split_rngs={"params": False})
+        memory, y = along(cell, memory, (x, starts))
+        return memory, jnp.concatenate([x, y], axis=-1)
 
 
 class ActorCritic(nn.Module):
@@ -45,6 +89,9 @@ class ActorCritic(nn.Module):
 
     A linear path leads from the features to the logits. It begins as a preference for the option in progress, so that even an
     untrained policy walks somewhere and arrives; like all else it is learned away where it does not pay.
+
+    The critic may be a central one (MAPPO, Yu et al. 2022, https://arxiv.org/abs/2103.01955): it then also sees the whole town, as
+    the mean and the largest of what a layer makes of everybody's features. It is needed for learning only.
     """
 
     num_actions: int
@@ -52,17 +99,87 @@ class ActorCritic(nn.Module):
     conv: int
     options: tuple[int, int, int] = (0, 0, 0)  # first feature of the option in progress, first option action, how many
     persistence: float = 0.0  # initial logit of the option in progress
+    memory: str = "none"  # "none", "gru" or "lstm"
+    memory_size: int = 64
+    identity: tuple[int, int, int] = (0, 0, 0)  # as in `Encoder`
+    central: bool = False  # whether the critic sees the whole town
+    dtype: Any = jnp.float32  # of the products; parameters, logits, values and memory are f32
 
-    def habit(self, key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+    def habit(self, key: Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> Array:
         """The initial weights of the linear path, f32[D, num_actions]."""
         feature, action, count = self.options
         each = jnp.arange(count)
         return jnp.zeros(shape, dtype).at[feature + each, action + each].set(self.persistence)
 
+    def tower(self, name: str, memory: Any, starts: Array, observation: Observation, more: Array | None = None) -> Any:
+        """The memory of a tower afterwards, and what its head reads."""
+        x = Encoder(self.hidden, self.conv, self.identity, self.dtype, name=name)(observation, more)
+        if self.memory == "none":
+            return (), x
+        return Memory(self.memory, self.memory_size, self.dtype, name=f"{name}_memory")(memory[name], x, starts)
+
+    def town(self, features: Array) -> Array:
+        """What the central critic sees of a town, the same for all in it: [..., A, 2 * hidden[0]] of features [..., A, D]."""
+        each = nn.tanh(dense(self.hidden[0], 2**0.5, self.dtype, "town")(features.astype(self.dtype)))
+        both = jnp.concatenate([each.mean(-2, keepdims=True), each.max(-2, keepdims=True)], axis=-1)
+        return jnp.broadcast_to(both, (*each.shape[:-1], both.shape[-1]))
+
     @nn.compact
-    def __call__(self, observation: Observation) -> tuple[jax.Array, jax.Array]:
-        """Logits f32[..., num_actions] and value f32[...]."""
-        logits = Tower(self.hidden, self.conv, self.num_actions, 0.01, name="actor")(observation)
-        habit = nn.Dense(self.num_actions, use_bias=False, kernel_init=self.habit, name="habit")(observation.features)
-        value = Tower(self.hidden, self.conv, 1, 1.0, name="critic")(observation)
-        return logits + habit, value[..., 0]
+    def __call__(self, memory: Any, observation: Observation, starts: Array) -> tuple[Any, Array, Array]:
+        """One stretch of time.
+
+        Args:
+            memory: as of `blank`, leaves f32[..., A, memory_size].
+            observation: leaves [T, ..., A, ...].
+            starts: bool[T, ..., A] somebody new begins with this decision.
+
+        Returns:
+            The memory after the last decision, logits f32[T, ..., A, num_actions] and values f32[T, ..., A].
+        """
+        features = observation.features
+        actor, x = self.tower("actor", memory, starts, observation)
+        critic, y = self.tower("critic", memory, starts, observation, self.town(features) if self.central else None)
+        logits = dense(self.num_actions, 0.01, jnp.float32, "policy")(x)
+        habit = nn.Dense(self.num_actions, use_bias=False, kernel_init=self.habit, name="habit")(features)
+        value = dense(1, 1.0, jnp.float32, "value")(y)[..., 0]
+        memory = () if self.memory == "none" else {"actor": actor, "critic": critic}
+        return memory, logits + habit, value
+
+    def blank(self, shape: tuple[int, ...]) -> Any:
+        """The memory of somebody who has seen nothing, leaves f32[*shape, memory_size]; () without one."""
+        if self.memory == "none":
+            return ()
+        empty = jnp.zeros((*shape, self.memory_size), jnp.float32)
+        one = (empty, empty) if self.memory == "lstm" else empty
+        return {"actor": one, "critic": one}
+
+
+class ByRole(nn.Module):
+    """A network for each role, all of one shape; the features tell who has which (`role` first, count), and nobody's is one more.
+
+    Every role's network runs for everybody, and each is answered by its own: one who changes the role keeps what was seen.
+    """
+
+    body: ActorCritic
+    role: tuple[int, int]  # first feature of the one-hot role, how many
+
+    @nn.compact
+    def __call__(self, memory: Any, observation: Observation, starts: Array) -> tuple[Any, Array, Array]:
+        """As of `ActorCritic`, the memory with an axis of roles before its last."""
+        first, count = self.role
+        one_hot = observation.features[..., first : first + count]
+        share = jnp.concatenate([one_hot, 1.0 - one_hot.sum(-1, keepdims=True)], axis=-1)  # [T, ..., A, R]
+        each = nn.vmap(
+            lambda body, memory, observation, starts: body(memory, observation, starts),
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=(-2, None, None),
+            out_axes=(-2, -2, -1),
+            axis_size=count + 1,
+        )
+        memory, logits, value = each(self.body, memory, observation, starts)
+        return memory, (logits * share[..., None]).sum(-2), (value * share).sum(-1)
+
+    def blank(self, shape: tuple[int, ...]) -> Any:
+        """As of `ActorCritic`, leaves f32[*shape, R, memory_size]."""
+        return self.body.blank((*shape, self.role[1] + 1))

@@ -15,10 +15,9 @@ from townlet_jax.types import State, TimeStep, World
 Array = jax.Array
 
 
-def town_keys(key: Array, episode: Array) -> Array:
+def town_keys(key: Array, towns: Array, episode: Array) -> Array:
     """The key of each town in its present episode: keys[B]. It depends on the run's key, the town's index and the episode."""
-    index = jnp.arange(episode.shape[0], dtype=jnp.int32)
-    return jax.vmap(lambda town, turn: jax.random.fold_in(jax.random.fold_in(key, town), turn))(index, episode)
+    return jax.vmap(lambda town, turn: jax.random.fold_in(jax.random.fold_in(key, town), turn))(towns, episode)
 
 
 def advance(
@@ -60,12 +59,13 @@ def advance(
     return states, (reward, lives & ~still, means)
 
 
-def autoreset(states: State, pool: State, episode: Array) -> tuple[State, Array]:
+def autoreset(states: State, pool: State, towns: Array, episode: Array) -> tuple[State, Array]:
     """Replace the towns that were truncated by fresh ones of the pool.
 
     Args:
         states: towns [B, ...].
         pool: fresh towns [P, ...].
+        towns: i32[B] their indices.
         episode: i32[B].
 
     Returns:
@@ -74,7 +74,7 @@ def autoreset(states: State, pool: State, episode: Array) -> tuple[State, Array]
     done = states.truncated
 
     def replace(states: State) -> State:
-        turn = jnp.arange(done.shape[0], dtype=jnp.int32) + 61 * (episode + 1)
+        turn = towns + 61 * (episode + 1)
         fresh = jax.tree.map(lambda leaf: leaf[turn % pool.tick.shape[0]], pool)
         pick = lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old)
         return jax.tree.map(pick, fresh, states)

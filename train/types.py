@@ -14,6 +14,7 @@ class Transition(struct.PyTreeNode):
     """One stored decision, [T, B, A, ...]."""
 
     observation: Observation
+    starts: Array  # bool somebody new begins with this decision: nothing from before is remembered
     action: Array  # i32
     log_prob: Array  # f32
     value: Array  # f32 of the state in which it was taken
@@ -22,7 +23,8 @@ class Transition(struct.PyTreeNode):
     truncated: Array  # bool the episode was cut short after the decision
     final_value: Array  # f32 value of the last state where truncated, else 0
     alive: Array  # bool there was somebody to decide
-    acts: Array  # bool and more than one action to choose from
+    acts: Array  # bool and more than one action to choose from, and it was the policy that chose
+    lesson: Array | tuple[()]  # i32 what the teacher would have done; () without one
 
 
 class Hyper(struct.PyTreeNode):
@@ -35,6 +37,33 @@ class Hyper(struct.PyTreeNode):
     ent_coef: Array
     vf_coef: Array
     max_grad_norm: Array
+    curiosity: Array  # weight of the novelty of what is seen, at the start
+    mix: Array  # chance that a decision is the teacher's
+    bc_coef: Array  # weight of the cross entropy of what the teacher would do
+
+
+class Moments(struct.PyTreeNode):
+    """Running mean and square of a stream of numbers that slowly forgets; all 0 at the start."""
+
+    mean: Array  # f32[] weighted sum of the means seen
+    square: Array  # f32[] of the mean squares
+    weight: Array  # f32[] what the weights add up to, towards 1
+
+
+class Scaling(struct.PyTreeNode):
+    """What rewards are divided by: the deviation of discounted returns."""
+
+    returns: Array  # f32[B, A] of everybody's rewards so far
+    moments: Moments
+
+
+class Curiosity(struct.PyTreeNode):
+    """Random network distillation, see `train/curiosity.py`."""
+
+    target: Any  # parameters that never change
+    predictor: Any
+    opt_state: Any
+    moments: Moments  # of the novelty
 
 
 class Runner(struct.PyTreeNode):
@@ -45,6 +74,10 @@ class Runner(struct.PyTreeNode):
     hyper: Hyper
     states: State  # [B, ...]
     pool: State  # [P, ...] fresh towns
+    memory: Any  # f32[B, A, ...] what everybody remembers; () without memory
+    starts: Array  # bool[B, A] somebody new begins with the next decision
+    scaling: Scaling | tuple[()]  # () without it
+    curiosity: Curiosity | tuple[()]
     episode: Array  # i32[B] episodes that each town has begun
     key: Array  # key of the run
     update: Array  # i32[] updates done

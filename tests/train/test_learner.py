@@ -11,7 +11,8 @@ from townlet_jax.telemetry import kpis
 from townlet_jax.worlds import compile_document, read
 from train.config import load_config
 from train.distributions import MaskedCategorical
-from train.learner import hyper_of, learned, make_train, may_take, network_of
+from train.learner import make_train
+from train.program import hyper_of, learned, look, may_take, network_of
 from train.rollout import observe
 
 
@@ -92,8 +93,9 @@ def test_an_untrained_policy_persists(tiny):
     work = world.static.actions.work
     features = seen.features.at[..., entry.start : entry.stop].set(0).at[..., entry.start + work].set(1)
     network = network_of(world, config)
-    logits, _ = network.apply(runner.params, seen.replace(features=features))
-    bare, _ = network.apply(runner.params, seen.replace(features=features.at[..., entry.start + work].set(0)))
+    logits = look(network, runner.params, (), seen.replace(features=features), runner.starts)[1]
+    bare = features.at[..., entry.start + work].set(0)
+    bare = look(network, runner.params, (), seen.replace(features=bare), runner.starts)[1]
     gain = (logits - bare)[..., world.static.actions.options + work]
     assert np.asarray(gain) == pytest.approx(3.0, abs=0.1)
     chance = MaskedCategorical(logits, seen.action_mask.at[..., world.static.actions.options + work].set(True))
@@ -105,7 +107,7 @@ def test_hybrid_observations_train_as_well():
     world = compile_document(read("town", ("observation.window=5",)))
     train = make_train(world, config)
     runner, metrics = jax.jit(train.update)(jax.jit(train.init)(jax.random.key(0)))
-    assert runner.params["params"]["actor"]["Dense_0"]["kernel"].shape == (6 * 9, 4)
+    assert runner.params["params"]["actor"]["stem"]["kernel"].shape == (6 * 9, 4)
     assert np.isfinite(float(metrics["loss"]))
 
 

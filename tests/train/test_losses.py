@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from townlet_jax.types import Observation
-from train.losses import masked_mean, normalised, ppo_loss
+from train.losses import imitation_loss, normalised, ppo_loss, weights
 from train.types import Hyper, Transition
 
-HYPER = Hyper(*(jnp.float32(x) for x in (1e-3, 0.99, 0.95, 0.1, 0.0, 1.0, 0.5)))
+HYPER = Hyper(*(jnp.float32(x) for x in (1e-3, 0.99, 0.95, 0.1, 0.0, 1.0, 0.5, 0.0, 0.0, 0.0)))
 
 
 def batch_of(value, log_prob, alive, acts):
@@ -18,6 +18,7 @@ def batch_of(value, log_prob, alive, acts):
     action = jnp.zeros(n, jnp.int32)
     return Transition(
         observation,
+        no,
         action,
         jnp.array(log_prob),
         jnp.array(value),
@@ -27,6 +28,7 @@ def batch_of(value, log_prob, alive, acts):
         zeros,
         jnp.array(alive),
         jnp.array(acts),
+        action,
     )
 
 
@@ -39,7 +41,6 @@ def test_value_loss_takes_the_worse_of_clipped_and_plain():
         batch,
         jnp.zeros(2),
         jnp.array([1.2, 1.0]),
-        batch.observation.action_mask,
         HYPER,
     )
     assert parts["value_loss"] == pytest.approx(0.5 * np.mean([0.09, 0.25]))
@@ -55,7 +56,6 @@ def test_the_ratio_is_clipped():
         batch,
         jnp.array([1.0, -1.0]),
         jnp.zeros(2),
-        batch.observation.action_mask,
         HYPER,
     )
     assert parts["policy_loss"] == pytest.approx(-(1.1 - 2.0) / 2, rel=1e-4)
@@ -71,7 +71,6 @@ def test_the_dead_and_the_busy_do_not_count():
         batch,
         jnp.array([1.0, -1.0, 1e6]),
         jnp.zeros(3),
-        batch.observation.action_mask,
         HYPER,
     )
     assert parts["value_loss"] == 0 and abs(parts["policy_loss"]) < 1e-6
@@ -79,6 +78,17 @@ def test_the_dead_and_the_busy_do_not_count():
 
 def test_masked_statistics():
     mask = jnp.array([True, True, False])
-    assert masked_mean(jnp.array([1.0, 3.0, 99.0]), mask) == 2
-    assert normalised(jnp.array([1.0, 3.0, 99.0]), mask)[:2] == pytest.approx([-1, 1], rel=1e-4)
-    assert masked_mean(jnp.array([1.0]), jnp.array([False])) == 0
+    assert weights(mask).tolist() == [0.5, 0.5, 0.0]
+    assert normalised(jnp.array([1.0, 3.0, 99.0]), weights(mask))[:2] == pytest.approx([-1, 1], rel=1e-4)
+    assert weights(jnp.array([False])).tolist() == [0.0]
+
+
+def test_imitation_counts_where_the_lesson_is_allowed():
+    """Chances (.5, .5), (.8, .2) and a lesson that is forbidden: mean of log 2 and log 1.25; both modes are right."""
+    batch = batch_of([0.0] * 3, [0.0] * 3, [True] * 3, [True] * 3)
+    mask = jnp.array([[True, True], [True, True], [False, True]])
+    batch = batch.replace(observation=batch.observation.replace(action_mask=mask))
+    logits = jnp.log(jnp.array([[0.5, 0.5], [0.8, 0.2], [0.5, 0.5]]))
+    loss, parts = imitation_loss(logits, batch)
+    assert float(loss) == pytest.approx((np.log(2) + np.log(1.25)) / 2, rel=1e-5)
+    assert parts["imitation_accuracy"] == 1

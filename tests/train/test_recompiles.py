@@ -10,8 +10,9 @@ from townlet_jax.worlds import compile_document, read
 from train.checkpoint import open_store, restore, save
 from train.config import load_config
 from train.evaluate import evaluate
-from train.learner import learned, make_train
+from train.learner import make_train
 from train.players import memoryless
+from train.program import learned
 from train.types import Hyper
 
 COMPILED = "/jax/core/compile/backend_compile_duration"

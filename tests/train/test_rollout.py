@@ -34,7 +34,7 @@ def starving(world, states):
 def test_a_decision_adds_up_its_ticks(world, towns):
     """Rewards summed by a loop over single ticks, discounted per tick, until the agent's life ends; then nothing."""
     states = starving(world, towns)
-    keys, gamma = town_keys(jax.random.key(1), jnp.zeros(4, jnp.int32)), 0.9
+    keys, gamma = town_keys(jax.random.key(1), jnp.arange(4), jnp.zeros(4, jnp.int32)), 0.9
     actions = jnp.full((4, 8), world.static.actions.options, jnp.int32)
     after, (reward, terminated, _) = jax.jit(partial(advance, world, num_ticks=TICKS))(
         states, actions, keys, gamma=jnp.float32(gamma)
@@ -53,7 +53,7 @@ def test_a_decision_adds_up_its_ticks(world, towns):
 def test_autoreset_replaces_only_the_finished(world, towns):
     states = towns.replace(truncated=jnp.array([False, True, False, True]), reward=towns.reward + 7)
     pool = fresh_towns(world, jax.random.key(9), 3)
-    after, episode = autoreset(states, pool, jnp.zeros(4, jnp.int32))
+    after, episode = autoreset(states, pool, jnp.arange(4), jnp.zeros(4, jnp.int32))
     assert episode.tolist() == [0, 1, 0, 1]
     assert (after.reward[0] == 7).all() and (after.reward[1] == 0).all() and not after.truncated.any()
     assert after.tick[1].item() in pool.tick.tolist() and after.tick[0] == states.tick[0]
@@ -61,10 +61,10 @@ def test_autoreset_replaces_only_the_finished(world, towns):
 
 def test_each_town_and_episode_has_its_own_key():
     key = jax.random.key(0)
-    first, second = (town_keys(key, jnp.full(64, turn, jnp.int32)) for turn in (0, 1))
+    first, second = (town_keys(key, jnp.arange(64), jnp.full(64, turn, jnp.int32)) for turn in (0, 1))
     seen = {tuple(row) for row in np.asarray(jax.random.key_data(jnp.concatenate([first, second]))).tolist()}
     assert len(seen) == 128
-    alone = town_keys(key, jnp.zeros(1, jnp.int32))
+    alone = town_keys(key, jnp.arange(1), jnp.zeros(1, jnp.int32))
     assert (jax.random.key_data(alone) == jax.random.key_data(first)[:1]).all(), "a town's key depends on the batch"
 
 
