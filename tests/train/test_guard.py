@@ -13,14 +13,24 @@ import pytest
 from tiny_runs import same_leaves
 
 from townlet_jax import load
-from train import guard, learner, ppo, rollout, runs
+from train import guard, improve, learner, ppo, rollout, runs
 from train.checkpoint import rewind
 from train.config import TrainConfig
 from train.logging import RunError, open_run, read_rows
 
 WORLD = load("town", **{"observation.variant": "compact", "systems.lifecycle.episode_ticks": 120})
 TINY = TrainConfig(
-    num_envs=4, num_steps=3, num_minibatches=2, update_epochs=1, hidden=(8,), reset_pool=3, total_timesteps=3840
+    num_envs=4,
+    num_steps=3,
+    num_minibatches=2,
+    update_epochs=1,
+    hidden=(8,),
+    memory="gru",
+    memory_size=4,
+    normalise_rewards=True,
+    curiosity=0.1,
+    reset_pool=3,
+    total_timesteps=3840,
 )
 PLACES = ("reward", "observation", "gradient")
 NONE = {**{place: 0.0 for place in PLACES}, "scale": 1.0, "masked": False}
@@ -41,7 +51,7 @@ def put_everywhere(patch, original, replacement) -> None:
 def poisoned():
     """(runner, poison) -> guarded update, compiled once, and a runner after eight updates, with towns that were reset."""
     poison = {}
-    advance, observe, value_and_grad = rollout.advance, rollout.observe, jax.value_and_grad
+    advance, observe, clipped = rollout.advance, rollout.observe, improve.clipped
 
     def bad_advance(*args):
         states, (reward, *rest) = advance(*args)
@@ -54,19 +64,15 @@ def poisoned():
         features = seen.features.at[0, 0, 0].add(poison["observation"])
         return timestep.replace(observation=seen.replace(features=features, action_mask=mask))
 
-    def bad_gradient(*args, **words):
-        def call(*inner):
-            value, gradient = value_and_grad(*args, **words)(*inner)
-            leaves, structure = jax.tree.flatten(gradient)
-            leaves[0] = leaves[0].reshape(-1).at[0].add(poison["gradient"]).reshape(leaves[0].shape)
-            return value, structure.unflatten(leaves)
-
-        return call
+    def bad_clipped(gradient, most):
+        leaves, structure = jax.tree.flatten(gradient)
+        leaves[0] = leaves[0].reshape(-1).at[0].add(poison["gradient"]).reshape(leaves[0].shape)
+        return clipped(structure.unflatten(leaves), most)
 
     with pytest.MonkeyPatch.context() as patch:
         put_everywhere(patch, advance, bad_advance)
         put_everywhere(patch, observe, bad_observe)
-        patch.setattr(jax, "value_and_grad", bad_gradient)
+        put_everywhere(patch, clipped, bad_clipped)
         train = learner.make_train(WORLD, TINY)
 
         @jax.jit
