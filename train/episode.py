@@ -14,9 +14,9 @@ from townlet_jax.types import Key, State, World
 
 from . import runs
 from .logging import RunError
-from .npz import load_npz, save_npz
 from .players import Player, memoryless, unroll
 from .program import learned
+from .sealed import load_sealed, save_sealed
 
 REPLAY = "replay.npz"
 PICTURE = "episode.gif"
@@ -98,7 +98,7 @@ def save_episode(path: Path, episode: Episode) -> None:
         RunError: the file cannot be written.
     """
     try:
-        save_npz(path, {**episode._asdict(), "actions": None}, {"actions": episode.actions})
+        save_sealed(path, {**episode._asdict(), "actions": None}, {"actions": episode.actions})
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}") from None
 
@@ -110,7 +110,7 @@ def load_episode(path: Path) -> Episode:
         RunError: the file is missing, too large, changed in any byte, or not an episode.
     """
     try:
-        header, arrays = load_npz(path, MAX_BYTES)
+        header, arrays = load_sealed(path, MAX_BYTES)
     except FileNotFoundError:
         raise RunError(f"{path} is missing") from None
     except (OSError, ValueError) as error:

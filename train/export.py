@@ -25,7 +25,7 @@ from .errors import CheckpointError
 from .leaves import leaf_table, policy_hash, to_host
 from .logging import RunError
 from .manifest import Manifest
-from .npz import load_npz, save_npz
+from .sealed import load_sealed, save_sealed
 
 KIND = "townlet_jax policy"
 SCHEMA = 1  # of these files
@@ -71,7 +71,7 @@ def save_export(path: Path, run: runs.Setup, params: Any, manifest: Manifest) ->
         str(i): value.view(f"u{value.itemsize}") if value.dtype.kind == "V" else value for i, value in enumerate(values)
     }
     try:
-        save_npz(path, header, bits)
+        save_sealed(path, header, bits)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}") from None
     return header["policy"]
@@ -89,7 +89,7 @@ def load_export(path: Path, report: Report = to_stderr) -> Export:
         ConfigError: its configuration cannot be read by this version.
     """
     try:
-        header, bits = load_npz(path, MAX_BYTES)
+        header, bits = load_sealed(path, MAX_BYTES)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is no exported policy: {getattr(error, 'strerror', None) or error}") from None
     if header.get("kind") != KIND or not isinstance(header.get("schema"), int):

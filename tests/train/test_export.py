@@ -13,7 +13,7 @@ from train import export, replay, runs
 from train import manifest as manifests
 from train.errors import CheckpointError
 from train.leaves import policy_hash
-from train.npz import load_npz, save_npz
+from train.sealed import load_sealed, save_sealed
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,8 @@ def test_every_changed_byte_is_seen(exported, tmp_path):
 
 def rewritten(source, target, **fields):
     """A sealed file with other words in its header."""
-    header, arrays = load_npz(source, 1 << 30)
-    save_npz(target, {**header, **fields}, arrays)
+    header, arrays = load_sealed(source, 1 << 30)
+    save_sealed(target, {**header, **fields}, arrays)
     return target
 
 
@@ -89,7 +89,7 @@ def test_files_that_lie_are_refused(exported, tmp_path):
 
 
 def test_other_packages_are_told_and_not_refused(exported, tmp_path):
-    header, _ = load_npz(exported[0], 1 << 30)
+    header, _ = load_sealed(exported[0], 1 << 30)
     other = rewritten(exported[0], tmp_path / "old.npz", versions={**header["versions"], "flax": "0.1"})
     told = []
     assert export.load_export(other, told.append).step == header["step"]

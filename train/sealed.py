@@ -16,7 +16,7 @@ HEADER = "header"
 MARK = b"\nsha256:"  # and 64 hexadecimal digits, the end of the file
 
 
-def save_npz(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def save_sealed(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Write a file; a crash leaves the old one or the new one.
 
     Args:
@@ -44,7 +44,7 @@ def save_npz(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) 
         raise
 
 
-def load_npz(path: Path, max_bytes: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def load_sealed(path: Path, max_bytes: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read a file: its header and its arrays.
 
     Args:
