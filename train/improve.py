@@ -28,7 +28,8 @@ def rate(program: Program, runner: Runner) -> Array:
     """The learning rate of this update, f32[]."""
     if not program.config.anneal_lr:
         return runner.hyper.learning_rate
-    return runner.hyper.learning_rate * (1.0 - runner.update.astype(jnp.float32) / program.num_updates)
+    left = 1.0 - runner.update.astype(jnp.float32) / program.num_updates
+    return runner.hyper.learning_rate * jnp.maximum(left, 0.0)
 
 
 def clipped(gradient: Any, most: Array) -> tuple[Any, Array]:

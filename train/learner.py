@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from townlet_jax.engine import stream
 from townlet_jax.types import World
@@ -21,7 +22,7 @@ from .losses import weights
 from .players import Player
 from .program import Program, hyper_of, may_take, network_of
 from .rollout import fresh_towns, observe, stagger
-from .sharding import mean, total
+from .sharding import TOWNS, mean, placed, spread, total
 from .types import Array, Runner, Scaling, Train, Transition
 
 
@@ -110,7 +111,7 @@ def program_of(world: World, config: TrainConfig, teacher: Player | None = None,
     )
 
 
-def make_train(world: World, config: TrainConfig, teacher: Player | None = None) -> Train:
+def make_train(world: World, config: TrainConfig, teacher: Player | None = None, mesh: Mesh | None = None) -> Train:
     """The training program of a world.
 
     Args:
@@ -118,10 +119,16 @@ def make_train(world: World, config: TrainConfig, teacher: Player | None = None)
         config: sizes are compiled in, floats go into `Runner.hyper`.
         teacher: whom the policy imitates, a player without memory: with the chance `hyper.mix` a decision is the teacher's, and the
             loss has the cross entropy of what it would do, with the weight `hyper.bc_coef`.
+        mesh: devices over which the towns are spread, of `sharding.mesh_of`; None for one.
 
     Returns:
-        `init(key) -> Runner` and `update(runner) -> (Runner, metrics {name: f32[]})`, both pure: jit, vmap or shard them.
+        `init(key) -> Runner` and `update(runner) -> (Runner, metrics {name: f32[]})`, both pure: jit them, or vmap them without a
+        mesh. Any mesh whose devices divide `shards` learns the same, but for the rounding of sums.
     """
-    program = program_of(world, config, teacher)
+    program = program_of(world, config, teacher, None if mesh is None else TOWNS)
     steps_per_update = config.num_steps * config.num_envs * world.static.num_agents
-    return Train(partial(init, program), partial(update, program), program.num_updates, steps_per_update)
+    start, improve = partial(init, program), partial(update, program)
+    if mesh is not None:
+        shapes = jax.eval_shape(start, jax.random.key(0))
+        start, improve = jax.jit(start, out_shardings=placed(mesh, shapes)), spread(mesh, improve)
+    return Train(start, improve, program.num_updates, steps_per_update)

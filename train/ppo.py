@@ -29,7 +29,9 @@ from .guard import complaint, guarded
 from .logging import Run, RunError, open_run, plot_curve, read_rows
 from .progress import Progress
 from .saving import Saver
+from .thresholds import Stability, load_gate
 from .types import Array, Runner
+from .watch import Watch
 
 DEFAULT = "ppo_town"
 
@@ -43,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--name", help="run folder below --runs; the default is the configuration's name")
     options.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made")
     options.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    options.add_argument(
+        "--watch", nargs="?", const="gate", metavar="GATE", help="tell what the canaries of a gate see"
+    )
     options.add_argument(
         "--print-config", action="store_true", help="print configuration and world, resolved, and stop"
     )
@@ -149,7 +154,7 @@ def scored(run: runs.Setup, metrics: Iterable[str]) -> Score:
     return Score(key, sign, deque((row[key] for row in rows if key in row), maxlen=run.config.checkpoint_every))
 
 
-def learn(run: runs.Setup, log: Run, runner: Runner) -> tuple[Runner, str]:
+def learn(run: runs.Setup, log: Run, runner: Runner, watch: Watch | None = None) -> tuple[Runner, str]:
     """Update until the run is complete or somebody asks to stop. Returns the runner, and the name of the signal if any.
 
     Raises:
@@ -174,6 +179,8 @@ def learn(run: runs.Setup, log: Run, runner: Runner) -> tuple[Runner, str]:
             row = row_of(run, done, metrics, time.perf_counter() - begun)
             log.log(row)
             score.recent.append(row[score.key])
+            if watch:
+                watch(row)
             progress.update(done, total, row)
             if done % run.config.checkpoint_every == 0 and done < total:
                 saver.save(done, runner, identity, score.value())
@@ -197,6 +204,7 @@ def pictures(run: runs.Setup, runner: Runner) -> None:
 def main() -> None:
     """Run `python -m train.ppo`."""
     options = parser().parse_args()
+    limits = load_gate(options.watch).stability if options.watch else None
     if options.print_config:
         config, document = configured(options)
         run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
@@ -205,14 +213,14 @@ def main() -> None:
     if options.resume and not options.resume.is_dir():
         raise RunError(f"{options.resume} holds no run")
     with runs.alone(options.resume or options.runs / named(options)):
-        work(options)
+        work(options, limits)
 
 
-def work(options: argparse.Namespace) -> None:
-    """Begin or resume, learn, and show what was learned."""
+def work(options: argparse.Namespace, limits: Stability | None = None) -> None:
+    """Begin or resume, learn, and show what was learned; with limits, watch."""
     run, log, runner = resume(options) if options.resume else begin(options)
     begun = time.perf_counter()
-    runner, asked = learn(run, log, runner)
+    runner, asked = learn(run, log, runner, limits and Watch(run.folder, run.world, limits))
     done, total = int(runner.update), run.train.num_updates
     print(f"{run.folder}: {done} of {total} updates, {time.perf_counter() - begun:.0f} s", file=sys.stderr)
     if asked:

@@ -115,8 +115,8 @@ def finished_saves(run: Setup) -> list[Path]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from training in the same folder.
+def alone(folder: Path, doing: str = "training in") -> Iterator[None]:
+    """Keep other processes from working in the same folder.
 
     Raises:
         RunError: another one does, or the folder cannot be written.
@@ -130,7 +130,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise RunError(f"another process is training in {folder}") from None
+            raise RunError(f"another process is {doing} {folder}") from None
         yield
 
 

@@ -1,10 +1,14 @@
-"""Towns on many devices: each device has its own part of the towns, and sums go over all of them."""
+"""Towns on many devices: each device has its own part of the towns and its own copy of the networks; sums go over all of them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 TOWNS = "towns"  # the mesh axis
+SPREAD = ("states", "memory", "starts", "episode", "scaling.returns")  # parts of a runner with the axis of towns first
 
 
 def total(x: Any, axis: str | None) -> Any:
@@ -15,3 +19,53 @@ def total(x: Any, axis: str | None) -> Any:
 def mean(x: Any, axis: str | None) -> Any:
     """The mean over the devices of a mesh axis, leaf by leaf; x itself without an axis."""
     return x if axis is None else jax.lax.pmean(x, axis)
+
+
+def mesh_of(shards: int) -> Mesh | None:
+    """The devices over which a run spreads its towns: as many as divide `shards`; None for a single one."""
+    devices = jax.devices()
+    count = max(n for n in range(1, len(devices) + 1) if shards % n == 0)
+    if count == 1:
+        return None
+    return jax.make_mesh((count,), (TOWNS,), axis_types=(AxisType.Auto,), devices=devices[:count])
+
+
+def specs(runner: Any) -> Any:
+    """Which leaves of a runner (or of its shapes) are spread over the towns' axis, as a tree of partition specs."""
+
+    def spec(path: Any, leaf: Any) -> PartitionSpec:
+        name = ".".join(entry.name for entry in path if hasattr(entry, "name"))
+        spread = any(name == part or name.startswith(f"{part}.") for part in SPREAD)
+        return PartitionSpec(TOWNS) if spread else PartitionSpec()
+
+    return jax.tree_util.tree_map_with_path(spec, runner)
+
+
+def placed(mesh: Mesh, runner: Any) -> Any:
+    """The tree of shardings of a runner (or of its shapes)."""
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs(runner))
+
+
+def spread(mesh: Mesh, update: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """An update of all devices, from that of one device over the axis `TOWNS`: (runner) -> (runner, metrics)."""
+
+    def whole(runner: Any) -> Any:
+        where = specs(runner)
+        out = (where, PartitionSpec())
+        return jax.shard_map(update, mesh=mesh, in_specs=(where,), out_specs=out, check_vma=False)(runner)
+
+    return whole
+
+
+def put(mesh: Mesh | None, runner: Any) -> Any:
+    """A runner from the host, the same in every process, on the devices of a mesh; each device gets its own part."""
+    if mesh is None:
+        return jax.tree.map(jax.numpy.asarray, runner)
+
+    def place(leaf: Any, sharding: NamedSharding) -> Any:
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(place(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
+        value = np.asarray(leaf)
+        return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
+
+    return jax.tree.map(place, runner, placed(mesh, runner))

@@ -58,6 +58,24 @@ def test_the_ratio_is_one_before_the_first_step(tiny):
     assert abs(float(metrics["approx_kl"])) < 1e-6 and float(metrics["clip_fraction"]) == 0
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_ratio_is_one_with_a_memory_and_ends_inside_the_rollout(cell):
+    """Episodes of 6 decisions in a rollout of 12, so that memories begin anew in its midst: still the policy that acted."""
+    config, _ = load_config("ppo_town", (*TINY, "num_steps=12", f"memory={cell}", "memory_size=8"))
+    world = compile_document(read(config.world, (*config.world_set, "systems.lifecycle.episode_ticks=90")))
+    train = make_train(world, config)
+    runner = jax.jit(train.init)(jax.random.key(0))
+    update = jax.jit(train.update)
+    still = runner.replace(hyper=runner.hyper.replace(learning_rate=jnp.float32(0.0)))
+    after, metrics = update(still)
+    assert after.episode.min() >= 2 and float(metrics["grad_norm"]) > 0
+    assert abs(float(metrics["approx_kl"])) < 1e-7 and float(metrics["clip_fraction"]) == 0
+    moved, metrics = update(runner)
+    assert float(metrics["approx_kl"]) > 1e-7, "the same measure sees a policy that moved"
+    memory = jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(moved.memory)])
+    assert memory.any() and after.starts.shape == (8, 8)
+
+
 def test_hyper_parameters_are_leaves(tiny):
     """One compiled program serves every learning rate."""
     _, config, _, init, update = tiny

@@ -1,0 +1,82 @@
+"""Towns on several devices learn what they learn on one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+from jax.sharding import PartitionSpec
+
+from train.sharding import mesh_of, specs
+from train.types import Moments, Scaling
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import jax
+from tiny_runs import TINY
+from townlet_jax.io.cache import use_compile_cache
+from townlet_jax.worlds import compile_document, read
+from train.config import load_config
+from train.learner import make_train
+from train.sharding import mesh_of
+use_compile_cache()
+words = ("num_envs=16", "shards=8", "memory=gru", "normalise_rewards=true", "curiosity=0.3", "total_timesteps=20480")
+config, _ = load_config("ppo_town", (*TINY, *words))
+world = compile_document(read("town", (*config.world_set, "systems.lifecycle.episode_ticks=90")))
+mesh = mesh_of(config.shards)
+train = make_train(world, config, mesh=mesh)
+runner, update = jax.jit(train.init)(jax.random.key(0)), jax.jit(train.update, donate_argnums=0)
+rows = []
+for _ in range(int(sys.argv[2])):
+    runner, metrics = update(runner)
+    rows.append({name: float(value) for name, value in metrics.items()})
+spread = len(runner.states.tick.sharding.device_set)
+print(json.dumps({"devices": jax.device_count(), "spread": spread, "episode": runner.episode.tolist(), "rows": rows}))
+"""
+
+
+def learned(devices: int, updates: int) -> dict:
+    """What a process with so many host devices logs."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    command = [sys.executable, "-c", PROGRAM, str(ROOT / "tests" / "train"), str(updates)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_eight_devices_learn_what_one_learns():
+    """20 updates of a recurrent policy with reward scale and curiosity, episodes ending on the way: every number within 0.1 %."""
+    one, eight = learned(1, 20), learned(8, 20)
+    assert (one["devices"], one["spread"]) == (1, 1) and (eight["devices"], eight["spread"]) == (8, 8)
+    assert one["episode"] == eight["episode"] and min(one["episode"]) > 5
+    for ours, theirs in zip(one["rows"], eight["rows"], strict=True):
+        for name, value in ours.items():
+            assert theirs[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+
+
+def test_a_mesh_has_as_many_devices_as_divide_the_shards():
+    assert mesh_of(1) is None
+    assert mesh_of(8) is None if jax.device_count() == 1 else mesh_of(8).size > 1
+
+
+def test_towns_are_spread_and_networks_are_copied():
+    """Of a runner, the leaves with an axis of towns are spread; of the reward scale, only everybody's returns."""
+    from flax import struct
+
+    class Some(struct.PyTreeNode):
+        params: dict
+        states: dict
+        scaling: Scaling
+        episode: float
+
+    found = specs(Some({"states": 0.0}, {"tick": 0.0, "params": 0.0}, Scaling(0.0, Moments(0.0, 0.0, 0.0)), 0.0))
+    towns, all_alike = PartitionSpec("towns"), PartitionSpec()
+    assert found.params == {"states": all_alike} and found.states == {"tick": towns, "params": towns}
+    assert found.scaling == Scaling(towns, Moments(all_alike, all_alike, all_alike)) and found.episode == towns
