@@ -70,7 +70,9 @@ class TrainConfig(Section):
     persistence: float = Field(3.0, ge=0, le=10, description="initial logit of the option in progress")
     reset_pool: int = Field(256, ge=1, le=65536, description="fresh towns from which finished ones are replaced")
     checkpoint_every: int = Field(50, ge=1, description="updates between two checkpoints")
-    keep_checkpoints: int = Field(3, ge=2, le=1000, description="checkpoints that are kept")
+    keep_checkpoints: int = Field(3, ge=2, le=1000, description="newest checkpoints that are kept")
+    keep_best: int = Field(1, ge=0, le=100, description="best checkpoints that are kept besides")
+    best_by: str = Field("return_per_day", description="the logged number that says which is best; -NAME: the lowest")
 
     @model_validator(mode="after")
     def divides(self) -> "TrainConfig":

@@ -1,6 +1,5 @@
 """Episodes on record: what everybody did, and the digests that prove it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +14,11 @@ from townlet_jax.policies import scheduled, scripted
 from townlet_jax.types import Key, State, World
 
 from . import runs
+from .leaves import policy_hash
 from .logging import RunError
-from .manifest import digest_of, leaf_table, to_host
 from .players import Player, memoryless, unroll
 from .program import learned
+from .sealed import load_sealed, save_sealed
 
 REPLAY = "replay.npz"
 PICTURE = "episode.gif"
@@ -57,11 +57,6 @@ def day_digests(states: State, ticks_per_day: int) -> tuple[str, ...]:
     ends = [*range(ticks_per_day - 1, num_ticks, ticks_per_day)]
     ends = ends if ends and ends[-1] == num_ticks - 1 else [*ends, num_ticks - 1]
     return tuple(digest(frame(states, tick)) for tick in ends)
-
-
-def policy_hash(params: Any) -> str:
-    """The sha256 over path, type, shape and bytes of all weights."""
-    return digest_of(leaf_table(params), [to_host(leaf) for leaf in jax.tree.leaves(params)])
 
 
 def recorded(world: World, player: Player, seed: int, num_ticks: int, who: str, step: int = 0) -> tuple[Episode, State]:
@@ -118,33 +113,33 @@ def rerun(world: World, episode: Episode) -> State:
 
 
 def save_episode(path: Path, episode: Episode) -> None:
-    """Write an episode as npz: a JSON header and the actions; no pickle."""
-    header = json.dumps({**episode._asdict(), "actions": None}, allow_nan=False)
-    with path.open("wb") as file:
-        np.savez_compressed(file, header=np.frombuffer(header.encode(), np.uint8), actions=episode.actions)
+    """Write an episode as a sealed npz: a JSON header and the actions; no pickle.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    try:
+        save_sealed(path, {**episode._asdict(), "actions": None}, {"actions": episode.actions})
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from None
 
 
 def load_episode(path: Path) -> Episode:
     """Read an episode.
 
     Raises:
-        RunError: the file is missing, too large, or not an episode.
+        RunError: the file is missing, too large, changed in any byte, or not an episode.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise RunError(f"{path} is larger than {MAX_BYTES >> 20} MiB")
-        with np.load(path, allow_pickle=False) as file:
-            header = json.loads(file["header"].tobytes().decode())
-            actions = file["actions"]
+        header, arrays = load_sealed(path, MAX_BYTES)
     except FileNotFoundError:
         raise RunError(f"{path} is missing") from None
     except IsADirectoryError:
         raise RunError(f"{path} is a folder, not a recorded episode") from None
-    except RunError:
-        raise
-    except Exception as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{path} is no recorded episode: {error}") from None
-    fits = isinstance(header, dict) and actions.ndim == 2 and actions.dtype == np.int16
+    actions = arrays.get("actions", np.zeros(0))
+    fits = actions.ndim == 2 and actions.dtype == np.int16
     if not fits or not set(Episode._fields) - set(Episode._field_defaults) <= set(header) <= set(Episode._fields):
         raise RunError(f"{path} is no recorded episode")
     return Episode(**{**header, "actions": actions, "digests": tuple(header["digests"])})

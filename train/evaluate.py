@@ -149,7 +149,7 @@ def parser() -> argparse.ArgumentParser:
         default=stacking.MOST_TOWNS,
         help="sweep: towns that are played at once, for the memory",
     )
-    add("--step", type=int, help="checkpoint to evaluate; the default is the newest sound one")
+    add("--step", type=runs.step_of, help="checkpoint to evaluate, or best; the default is the newest sound one")
     add("--num-envs", type=int, default=256, help="towns a seed")
     add("--seeds", type=int, default=3, help="held-out seeds")
     add("--days", type=float, default=5.0, help="days a town")

@@ -1,6 +1,7 @@
 """Watch what was learned, or a scenario, and prove that it replays.
 
-    python -m train.replay --run runs/NAME [--seed 1] [--days 2] [--step 100] [--follow 3] [--out town.html] [--ansi]
+    python -m train.replay --run runs/NAME [--seed 1] [--days 2] [--step 100|best] [--follow 3] [--out town.html] [--ansi]
+    python -m train.replay --params policy.npz [--seed 1] [--days 2] [--out policy.gif]
     python -m train.replay --scenario NAME [--seed 1] [--stride 1] [--follow anna] [--out NAME.gif] [--ansi]
     python -m train.replay --world NAME [--seed 1] [--days 2] [--out NAME.mp4]
 
@@ -24,6 +25,8 @@ from townlet_jax.types import State, World
 from . import episode as episodes
 from . import runs, thoughts
 from .cli import command
+from .export import opened
+from .leaves import policy_hash
 from .logging import RunError
 from .players import Player
 from .program import learned
@@ -49,7 +52,10 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--run", type=Path, help="the run folder")
     what.add_argument("--scenario", help="a shipped scenario, such as queue_conflict, or a YAML file with a schedule")
     what.add_argument("--world", help="a shipped world, such as m5, or a YAML file: everybody is the scripted citizen")
-    options.add_argument("--step", type=int, help="play with the policy of this checkpoint; the default is the newest")
+    what.add_argument("--params", type=Path, help="a policy that train.export wrote")
+    options.add_argument(
+        "--step", type=runs.step_of, help="play with the policy of this checkpoint, or best; the default is the newest"
+    )
     options.add_argument("--seed", type=int, help="play a new episode in the town of this seed")
     options.add_argument("--days", type=float, help="length of a new episode; the default is 1")
     options.add_argument(
@@ -58,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--out",
         type=Path,
-        help="a .gif, .mp4 or .html; the default is replay.gif in the run folder, or the name of the scenario or world here",
+        help="a .gif, .mp4 or .html; the default is replay.gif in the run folder, or the name of scenario, world or policy here",
     )
     options.add_argument("--follow", metavar="AGENT", help="keep to one person: a number as in pictures, or a name")
     options.add_argument("--no-ties", action="store_true", help="draw no lines between friends and between rivals")
@@ -83,7 +89,7 @@ def checked(options: argparse.Namespace) -> None:
     if options.stride is not None and not 1 <= options.stride <= 1440:
         raise RunError(f"--stride {options.stride} is not allowed (1 to 1440 ticks)")
     if not options.run and options.step is not None:
-        raise RunError(f"--step {options.step} is about runs: a scenario and a world have no checkpoints")
+        raise RunError(f"--step {options.step} is about runs: a scenario, a world and a policy have no checkpoints")
     if options.out is not None and options.out.suffix not in (".gif", ".html", ".mp4"):
         raise RunError(f"--out {options.out} is not allowed (a name that ends in .gif, .html or .mp4)")
 
@@ -148,13 +154,20 @@ def of_run(options: argparse.Namespace) -> Shown:
     recorded, player = run.folder / episodes.REPLAY, learned(run.world, run.config, runner.params)
     if options.seed is None and options.days is None and options.step is None and recorded.is_file():
         episode = episodes.load_episode(recorded)
-        same = episode.policy == episodes.policy_hash(
-            runner.params
-        )  # else another checkpoint played, that cannot be asked
+        same = episode.policy == policy_hash(runner.params)  # else another checkpoint played, that cannot be asked
         return Shown(run.world, episode, out, player if same else None)
     days = 1.0 if options.days is None else options.days
     episode, _ = episodes.record(run, runner.params, manifest.step, options.seed or 0, days)
     return Shown(run.world, episode, out, player)
+
+
+def of_policy(options: argparse.Namespace) -> Shown:
+    """The same of an exported policy: always a new episode."""
+    run, params, step = opened(options.params)
+    out = target(options.out or Path(f"{options.params.stem}.gif"))
+    days = 1.0 if options.days is None else options.days
+    episode, _ = episodes.record(run, params, step, options.seed or 0, days)
+    return Shown(run.world, episode, out, learned(run.world, run.config, params))
 
 
 def of_scenario(options: argparse.Namespace) -> Shown:
@@ -180,7 +193,8 @@ def main() -> None:
     """Run `python -m train.replay`."""
     options = parser().parse_args()
     checked(options)
-    shown = of_run(options) if options.run else of_scenario(options)
+    source = of_run if options.run else of_policy if options.params else of_scenario
+    shown = source(options)
     world, episode = shown.world, shown.episode
     stride = options.stride or (1 if "schedule" in world.params else episodes.STRIDE)
     if options.follow is not None:

@@ -1,6 +1,7 @@
 """The folder of a run as the learner sees it: configuration, world, checkpoints."""
 
 import fcntl
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -15,8 +16,9 @@ from townlet_jax.observe import schema
 from townlet_jax.types import World
 from townlet_jax.worlds import compile_document, read
 
-from .checkpoint import CheckpointError, Store, open_store, restore
+from .checkpoint import Store, best, open_store, restore
 from .config import TrainConfig
+from .errors import CheckpointError
 from .learner import make_train
 from .logging import CONFIG, RunError
 from .manifest import NAME as MANIFEST
@@ -25,6 +27,8 @@ from .types import Runner, Train
 
 WORLD = "world.yaml"
 CHECKPOINTS = "checkpoints"
+BEST = "best"  # the step of the highest score
+HOUSEKEEPING = ("name", "checkpoint_every", "keep_checkpoints", "keep_best", "best_by")  # may change between resumes
 
 
 class Setup(NamedTuple):
@@ -91,7 +95,7 @@ def identity(run: Setup) -> dict[str, Any]:
     """What a checkpoint must agree with, written into its manifest."""
     static = run.world.static
     return {
-        "config": {key: value for key, value in run.document.tree.items() if key != "name"},
+        "config": {key: value for key, value in run.document.tree.items() if key not in HOUSEKEEPING},
         "world": static.name,
         "world_version": static.version,
         "config_id": static.config_id,
@@ -102,7 +106,7 @@ def identity(run: Setup) -> dict[str, Any]:
 
 def checkpoints(run: Setup) -> Store:
     """The store of a run's checkpoints."""
-    return open_store(run.folder / CHECKPOINTS, run.config.keep_checkpoints)
+    return open_store(run.folder / CHECKPOINTS, run.config.keep_checkpoints, keep_best=run.config.keep_best)
 
 
 def finished_saves(run: Setup) -> list[Path]:
@@ -130,22 +134,55 @@ def alone(folder: Path, doing: str = "training in") -> Iterator[None]:
         yield
 
 
-def load_runner(run: Setup, step: int | None = None) -> tuple[Runner, Manifest]:
-    """The runner of the newest sound checkpoint, or of a certain one.
+def step_of(word: str) -> int | str:
+    """What `--step` says: the number of an update, or `best`.
+
+    Raises:
+        ArgumentTypeError: it says something else.
+    """
+    if word != BEST and not (word.isascii() and word.isdecimal()):
+        raise ArgumentTypeError(f"{word!r} is not allowed (the number of a checkpoint, or {BEST})")
+    return word if word == BEST else int(word)
+
+
+def load_runner(run: Setup, step: int | str | None = None) -> tuple[Runner, Manifest]:
+    """The runner of the newest sound checkpoint, of the best one, or of a certain one.
+
+    Args:
+        run: whose.
+        step: a number, `BEST`, or None for the newest.
 
     Raises:
         CheckpointError: there is none, it is damaged, or it was made with another configuration (the keys are named).
     """
-    key = jax.random.key(run.config.seed)
-    runner, manifest = restore(checkpoints(run), jax.eval_shape(run.train.init, key), step)
-    mine, its = identity(run), manifest.meta
+    store = checkpoints(run)
+    if step == BEST:
+        step = best(store)
+        if step is None:
+            raise CheckpointError(f"no step in {store.folder} has a score and verifies: ask for a step by its number")
+    target = jax.eval_shape(run.train.init, jax.random.key(run.config.seed))
+    fits = lambda manifest: agree(run, manifest.meta, f"step {manifest.step} in {store.folder}")
+    return restore(store, target, step, agree=fits)
+
+
+def agree(run: Setup, its: dict[str, Any], what: str) -> None:
+    """Compare the identity of a checkpoint with that of a run.
+
+    Args:
+        run: that wants to use it.
+        its: the identity of the checkpoint.
+        what: the checkpoint, in words.
+
+    Raises:
+        CheckpointError: they differ; it says in what.
+    """
+    mine = identity(run)
     differs = [name for name in mine if mine[name] != its.get(name)]
     if differs:
         raise CheckpointError(
-            f"step {manifest.step} in {run.folder / CHECKPOINTS} was made with another {', '.join(differs)}: "
+            f"{what} was made with another {', '.join(differs)}: "
             + "; ".join(_difference(name, its.get(name), mine[name]) for name in differs)[:400]
         )
-    return runner, manifest
 
 
 def _difference(name: str, its: Any, mine: Any) -> str:
