@@ -36,8 +36,8 @@ class Episode(NamedTuple):
     config_id: str  # of the world
     actions: np.ndarray  # i16[T, A]
     digests: tuple[str, ...]  # of the state after each day, and at the end
-    player: str = ""  # who played: the name of a run, `scripted` or `schedule`
-    policy: str = ""  # sha256 of the weights that played, "" without any
+    player: str  # who played: the name of a run, `scripted` or `schedule`
+    policy: str  # sha256 of the weights that played, "" without any
 
 
 def play(world: World, player: Player, key: Key, num_ticks: int) -> State:
@@ -140,7 +140,7 @@ def load_episode(path: Path) -> Episode:
         raise RunError(f"{path} is no recorded episode: {error}") from None
     actions = arrays.get("actions", np.zeros(0))
     fits = actions.ndim == 2 and actions.dtype == np.int16
-    if not fits or not set(Episode._fields) - set(Episode._field_defaults) <= set(header) <= set(Episode._fields):
+    if not fits or set(header) != set(Episode._fields):
         raise RunError(f"{path} is no recorded episode")
     return Episode(**{**header, "actions": actions, "digests": tuple(header["digests"])})
 

@@ -19,6 +19,7 @@ from townlet_jax.render import Focus, image, page
 from townlet_jax.render.people import people
 from townlet_jax.testing.__main__ import main as fuzz
 from train import episode, replay, runs, thoughts
+from train.leaves import policy_hash
 from train.logging import RunError
 from train.players import memoryless
 from train.program import learned
@@ -190,22 +191,11 @@ def test_an_episode_says_who_played(recorded, tiny_run, tmp_path, queue):
     run, player, made, _ = recorded
     assert (made.player, made.step, len(made.policy)) == ("tiny", 6, 64)
     other = jax.tree.map(lambda leaf: leaf + 1, player.params)
-    assert made.policy == episode.policy_hash(player.params) != episode.policy_hash(other)
+    assert made.policy == policy_hash(player.params) != policy_hash(other)
     episode.save_episode(tmp_path / "x.npz", made)
     kept = episode.load_episode(tmp_path / "x.npz")
     assert kept._replace(actions=0) == made._replace(actions=0)
     assert (queue[1].player, queue[1].policy) == ("schedule", "")
-
-
-def test_an_older_recording_is_read(recorded, tmp_path):
-    made = recorded[2]
-    header = {key: value for key, value in made._asdict().items() if key not in ("player", "policy")} | {
-        "actions": None
-    }
-    np.savez_compressed(
-        tmp_path / "old.npz", header=np.frombuffer(json.dumps(header).encode(), np.uint8), actions=made.actions
-    )
-    assert episode.load_episode(tmp_path / "old.npz").player == ""
 
 
 def test_a_run_is_followed_into_a_page(tiny_run, tmp_path, capsys):
