@@ -9,6 +9,22 @@ from townlet_jax.config.load import Document, find, resolve, validate
 from townlet_jax.types import Section
 
 
+class Cloned(Section):
+    """Behaviour cloning, `python -m train.bc`."""
+
+    epochs: int = Field(12, ge=1, le=1000, description="passes over the dataset")
+    num_towns: int = Field(16, ge=1, le=65536, description="towns in a batch")
+    num_steps: int = Field(48, ge=1, le=65536, description="decisions between two gradient steps, and of their memory")
+    learning_rate: float = Field(
+        1e-3, gt=0, le=1, description="of AdamW, falling to a tenth in the course of the epochs"
+    )
+    weight_decay: float = Field(0.0, ge=0, le=1, description="of AdamW")
+    value: Literal["returns", "teacher"] = Field("returns", description="from which values are learned")
+    value_coef: float = Field(0.5, ge=0, le=100, description="weight of the value loss")
+    held_out: float = Field(0.1, gt=0, lt=1, description="share of the towns that nothing is learned from")
+    gate: float = Field(0.9, ge=0, le=1, description="accuracy on the held-out towns that is asked for")
+
+
 class TrainConfig(Section):
     """One PPO run. Names are those of CleanRL; a step is one decision of one agent, which lasts `ticks_per_decision` ticks."""
 
@@ -50,6 +66,7 @@ class TrainConfig(Section):
     mix: float = Field(0.0, ge=0, le=1, description="chance that a decision is the teacher's")
     bc_coef: float = Field(0.0, ge=0, le=100, description="weight of the cross entropy of what the teacher would do")
     shards: int = Field(1, ge=1, le=65536, description="blocks in which towns are shuffled: a multiple of the devices")
+    bc: Cloned = Field(Cloned(), description="behaviour cloning")
     persistence: float = Field(3.0, ge=0, le=10, description="initial logit of the option in progress")
     reset_pool: int = Field(256, ge=1, le=65536, description="fresh towns from which finished ones are replaced")
     checkpoint_every: int = Field(50, ge=1, description="updates between two checkpoints")

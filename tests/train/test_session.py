@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -250,13 +249,9 @@ def test_lines_between_rivals_can_be_left_out(tmp_path):
     ("words", "message"),
     [
         (("--scenario", "queue_conflit"), "Did you mean 'queue_conflict'"),
-        (
-            ("--scenario", str(Path(__file__).parents[2] / "configs/worlds/town.yaml")),
-            "'town' is no scenario: its YAML has no `schedule`",
-        ),
         (("--scenario", "queue_conflict", "--days", "2"), "a scenario has its own length"),
         (("--scenario", "queue_conflict", "--run", "x"), "not allowed with argument"),
-        ((), "one of the arguments --run --scenario --params is required"),
+        ((), "one of the arguments --run --scenario --world --params is required"),
     ],
 )
 def test_replay_refuses_what_is_no_scenario(words, message, capsys):
