@@ -43,7 +43,7 @@ class Store(NamedTuple):
     folder: Path
     keep: int  # newest steps that a rotation leaves
     max_bytes: int  # per step
-    keep_best: int  # steps of the highest scores that a rotation leaves besides
+    keep_best: int = 0  # steps of the highest scores that a rotation leaves besides
 
 
 def to_stderr(message: str) -> None:
