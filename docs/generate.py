@@ -6,9 +6,10 @@ python docs/generate.py --check   writes nothing; exits 1 if a page differs from
 
 import argparse
 import difflib
+import importlib
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
 from types import NoneType
@@ -25,8 +26,8 @@ from townlet_jax.config.validate import validate
 from townlet_jax.observe import layer_names
 from townlet_jax.systems import ORDER
 from townlet_jax.worlds import read
-from train import capture, evaluate, ppo, replay
 from train.config import TrainConfig
+from train.thresholds import Gate
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py. Change the code, then run `python docs/generate.py`. -->\n"
@@ -126,6 +127,11 @@ index and `*` for a word.
 Such as `configs/train/ppo_town.yaml`.
 
 {learner}
+## The gate of promotions
+
+Such as `configs/promotion/gate.yaml`; see [promotion.md](promotion.md).
+
+{gate}
 ## Commands
 
 {commands}"""
@@ -309,16 +315,26 @@ def flags(parser: argparse.ArgumentParser) -> str:
     return table(("flag", "default", "meaning"), lines)
 
 
+def command_parsers() -> dict[str, Callable[[], argparse.ArgumentParser]]:
+    """The commands of `train`, by the module's name: every file there that has a `parser`."""
+    names = [path.stem for path in sorted((DOCS.parent / "train").glob("*.py")) if "\ndef parser(" in path.read_text()]
+    return {f"train.{name}": importlib.import_module(f"train.{name}").parser for name in names}
+
+
 def configuration() -> str:
     """The page docs/configuration.md."""
     world = list(section("", world_schema.WorldConfig))
     for system in ORDER:
         needs = f"Needs the systems {code(system.requires)}." if system.requires else ""
         world += section(f"systems.{system.name}", system.Config, needs)
-    parsers = (ppo.parser(), evaluate.parser(), replay.parser(), capture.parser())
+    parsers = [parser() for parser in command_parsers().values()]
     commands = [f"### `{parser.prog}`\n\n{parser.description}\n\n{flags(parser)}" for parser in parsers]
     return CONFIGURATION.format(
-        note=NOTE, world="\n".join(world), learner=keys(TrainConfig), commands="\n".join(commands)
+        note=NOTE,
+        world="\n".join(world),
+        learner=keys(TrainConfig),
+        gate="\n".join(section("", Gate)),
+        commands="\n".join(commands),
     )
 
 

@@ -13,16 +13,17 @@ from pathlib import Path
 import jax
 
 from townlet_jax.config.load import Document, dump
-from townlet_jax.telemetry import kpis
 
 from . import runs
-from .checkpoint import latest, rewind, save
-from .cli import Stop, command
+from .checkpoint import latest, rewind
+from .cli import command
 from .config import TrainConfig, load_config
 from .episode import show
 from .logging import Run, RunError, open_run, plot_curve
-from .progress import Progress
-from .types import Array, Runner
+from .session import learn, scored
+from .thresholds import Stability, load_gate
+from .types import Runner
+from .watch import Watch
 
 DEFAULT = "ppo_town"
 
@@ -36,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--name", help="run folder below --runs; the default is the configuration's name")
     options.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made")
     options.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    options.add_argument(
+        "--watch", nargs="?", const="gate", metavar="GATE", help="tell what the canaries of a gate see"
+    )
     options.add_argument(
         "--print-config", action="store_true", help="print configuration and world, resolved, and stop"
     )
@@ -52,7 +56,10 @@ def configured(options: argparse.Namespace) -> tuple[TrainConfig, Document]:
 def named(options: argparse.Namespace) -> str:
     """The name of a new run, after its world was compiled, so that a refused run leaves no folder."""
     config, document = configured(options)
-    runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+    run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+    if config.best_by != TrainConfig().best_by:
+        shapes = jax.eval_shape(run.train.init, jax.random.key(0))
+        scored(run, jax.eval_shape(run.train.update, shapes)[1])
     return config.name
 
 
@@ -93,41 +100,6 @@ def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
     return run, log, runner
 
 
-def row_of(run: runs.Setup, update: int, metrics: dict[str, Array], seconds: float) -> dict[str, float]:
-    """The numbers of one update, by name; the rates come last, since they are the only ones that differ between equal runs."""
-    means = {name: float(value) for name, value in metrics.items()}
-    decisions = update * run.train.steps_per_update
-    return {
-        "update": update,
-        "agent_decisions": decisions,
-        "agent_steps": decisions * run.config.ticks_per_decision,
-        **kpis(run.world, means),
-        "decisions_per_second": run.train.steps_per_update / seconds,
-        "steps_per_second": run.train.steps_per_update * run.config.ticks_per_decision / seconds,
-    }
-
-
-def learn(run: runs.Setup, log: Run, runner: Runner) -> tuple[Runner, str]:
-    """Update until the run is complete or somebody asks to stop. Returns the runner, and the name of the signal if any."""
-    store, total = runs.checkpoints(run), run.train.num_updates
-    done = int(runner.update)
-    if done >= total:
-        return runner, ""
-    with Stop() as stop, Progress() as progress:
-        progress.phase(f"compiling on {jax.devices()[0].platform}")
-        update = jax.jit(run.train.update, donate_argnums=0).lower(runner).compile()
-        while done < total and not stop.asked:
-            begun = time.perf_counter()
-            runner, metrics = update(runner)
-            metrics, done = jax.device_get(metrics), done + 1
-            row = row_of(run, done, metrics, time.perf_counter() - begun)
-            log.log(row)
-            progress.update(done, total, row)
-            if done % run.config.checkpoint_every == 0 or done == total or stop.asked:
-                save(store, done, runner, runs.identity(run))
-        return runner, stop.asked
-
-
 def pictures(run: runs.Setup, runner: Runner) -> None:
     """Draw the curve and an episode; without the packages for it, say so: the run itself is complete."""
     try:
@@ -140,6 +112,7 @@ def pictures(run: runs.Setup, runner: Runner) -> None:
 def main() -> None:
     """Run `python -m train.ppo`."""
     options = parser().parse_args()
+    limits = load_gate(options.watch).stability if options.watch else None
     if options.print_config:
         config, document = configured(options)
         run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
@@ -148,14 +121,14 @@ def main() -> None:
     if options.resume and not options.resume.is_dir():
         raise RunError(f"{options.resume} holds no run")
     with runs.alone(options.resume or options.runs / named(options)):
-        work(options)
+        work(options, limits)
 
 
-def work(options: argparse.Namespace) -> None:
-    """Begin or resume, learn, and show what was learned."""
+def work(options: argparse.Namespace, limits: Stability | None = None) -> None:
+    """Begin or resume, learn, and show what was learned; with limits, watch."""
     run, log, runner = resume(options) if options.resume else begin(options)
     begun = time.perf_counter()
-    runner, asked = learn(run, log, runner)
+    runner, asked = learn(run, log, runner, limits and Watch(run.folder, run.world, limits))
     done, total = int(runner.update), run.train.num_updates
     print(f"{run.folder}: {done} of {total} updates, {time.perf_counter() - begun:.0f} s", file=sys.stderr)
     if asked:

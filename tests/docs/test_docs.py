@@ -12,18 +12,11 @@ import pytest
 import yaml
 
 from townlet_jax.systems import edits, timeline
-from train import capture, evaluate, ppo, replay
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
 IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PARSERS = {
-    "train.ppo": ppo.parser,
-    "train.evaluate": evaluate.parser,
-    "train.replay": replay.parser,
-    "train.capture": capture.parser,
-}
 FOLDERS = ("townlet_jax", "train", "configs", "docs", "tests", "benchmarks", "notebooks", ".ci")
 
 
@@ -123,11 +116,12 @@ def commands(text):
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_commands_and_flags_exist(page):
+    parsers = generate().command_parsers()
     for what, arguments in commands(page.read_text(encoding="utf-8")):
         flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", arguments))
         module = what.removeprefix("-m").strip()
-        if module in PARSERS:
-            known = {flag for action in PARSERS[module]()._actions for flag in action.option_strings}
+        if module in parsers:
+            known = {flag for action in parsers[module]()._actions for flag in action.option_strings}
         elif what.startswith("-m"):
             assert importlib.util.find_spec(module), f"{page.name}: there is no module {module}"
             continue

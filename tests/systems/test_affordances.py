@@ -175,6 +175,8 @@ def test_closing_time_gives_money_and_stock_back(room):
     assert entries(end) == {}
     slot = end.slots["affordances"]
     assert slot.finished.tolist() == [False, True] and slot.completed.tolist() == [False, False]
+    refunds = [float(affordances.SYSTEM.metrics(room.world, state)["refunds"]) for state in (before, end)]
+    assert refunds == [0, 1]
 
 
 def test_who_is_moved_away_gets_money_and_stock_back_and_nobody_uses_it_meanwhile(room):

@@ -81,6 +81,11 @@ def test_exits_of_all_reasons_are_counted_per_agent_and_day(world):
     assert found["exits_per_day"] == pytest.approx((0.001 + 0.0005 + 0.0005 + 0.01) * 100)
 
 
+def test_late_shifts_are_counted_per_agent_and_day(world):
+    assert kpis(world, {"shift/late": 0.005})["late_per_day"] == pytest.approx(0.005 * 200 / 2)
+    assert "late_per_day" not in kpis(world, {"shift/present": 0.5, "shift/expected": 1.0})
+
+
 def test_exits_may_be_counted_without_some(world):
     per_day = 200 / 2
     assert exits_per_day(world, MEANS, but=("exits/age", "evictions")) == pytest.approx(0.0015 * per_day)

@@ -12,8 +12,14 @@ from townlet_jax.config.validate import validate
 __all__ = ["ConfigError", "Document", "config_id", "dump", "find", "read_yaml", "resolve", "shipped", "validate"]
 
 MAX_EXTENDS = 8
-KINDS = ("worlds", "scenarios", "train", "sweeps")  # of shipped configurations
-SINGULAR = {"worlds": "world", "scenarios": "scenario", "train": "training configuration", "sweeps": "sweep"}
+KINDS = ("worlds", "scenarios", "train", "promotion", "sweeps")  # of shipped configurations
+SINGULAR = {
+    "worlds": "world",
+    "scenarios": "scenario",
+    "train": "training configuration",
+    "promotion": "gate",
+    "sweeps": "sweep",
+}
 FROM_SHELL, FROM_PYTHON = "--set", "overrides"  # what messages call what is written over a file
 
 _PACKAGE = FilePath(__file__).resolve().parents[1]
@@ -74,7 +80,7 @@ def find(name: str, *folders: str) -> FilePath:
 
 
 def shipped(folder: str) -> dict[str, FilePath]:
-    """The shipped configurations of a kind (`worlds`, `train`, `scenarios` or `sweeps`) by name."""
+    """The shipped configurations of a kind (one of `KINDS`) by name."""
     folders = [root / folder for root in _CONFIG_FOLDERS]
     return {file.stem: file for place in reversed(folders) for file in sorted(place.glob("*.y*ml"))}
 

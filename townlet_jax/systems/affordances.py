@@ -227,13 +227,14 @@ def rewards(world: World, state: State):
 
 
 def metrics(world: World, state: State):
-    """Share of agents for whom something runs, and each offer's completions in this tick, summed over agents."""
+    """Share of agents for whom something runs; of this tick, what was broken off and paid back, and each offer's completions."""
     slot = state.slots["affordances"]
     done = {
         f"done/{name}": (slot.completed & (slot.offer == i)).sum(dtype=jnp.int32).astype(jnp.float32)
         for i, name in enumerate(world.static.names.offers)
     }
-    return {"busy": (slot.remaining > 0).astype(jnp.float32).mean(), **done}
+    refunds = (slot.finished & ~slot.completed).sum(dtype=jnp.int32).astype(jnp.float32)
+    return {"busy": (slot.remaining > 0).astype(jnp.float32).mean(), "refunds": refunds, **done}
 
 
 SYSTEM = System(

@@ -47,9 +47,9 @@ def kpis(world: World, means: Mapping[str, float]) -> dict[str, float]:
         means: as `measure`, averaged.
 
     Returns:
-        return_per_day (reward of an agent in a day), attendance (share of the ticks of all shifts spent at the post),
-        collapses_per_day and exits_per_day (per agent, for whatever reason), wallet (coins), needs/..., exits/... and reward/...
-        (per agent and day), and the rest.
+        return_per_day (reward of an agent in a day), attendance (share of the ticks of all shifts spent at the post), late_per_day
+        (shifts begun late, per agent), collapses_per_day and exits_per_day (per agent, for whatever reason), wallet (coins),
+        needs/..., exits/... and reward/... (per agent and day), and the rest.
 
     Raises:
         ValueError: a mean is not one number.
@@ -60,6 +60,8 @@ def kpis(world: World, means: Mapping[str, float]) -> dict[str, float]:
     found = {name: float(value) for name, value in means.items() if not name.startswith(sums)}
     if "shift/expected" in means:
         found["attendance"] = float(means["shift/present"]) / max(float(means["shift/expected"]), 1e-9)
+    if "shift/late" in means:
+        found["late_per_day"] = float(means["shift/late"]) * day / agents
     if "collapses" in means:
         found["collapses_per_day"] = found.pop("collapses") * day / agents
         found["exits_per_day"] = float(exits_per_day(world, means))
