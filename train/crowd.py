@@ -18,9 +18,10 @@ from townlet_jax.config.load import Document, config_id, dump, validate
 from townlet_jax.telemetry import kpis
 
 from . import rows, runs, stack
-from .checkpoint import CheckpointError, Store, latest, open_store, restore, rewind, save
+from .checkpoint import Store, latest, open_store, restore, rewind, save
 from .cli import Stop
 from .config import TrainConfig
+from .errors import CheckpointError
 from .logging import JSONL, RunError, open_run
 from .members import BASE, SWEEP, Member, Shared
 from .progress import Progress
@@ -72,10 +73,9 @@ def crowd_of(
 
 def identity(crowd: Crowd) -> dict[str, Any]:
     """What its checkpoints must agree with."""
-    house = ("name", "memory_gib")
     return {
-        "sweep": {key: value for key, value in crowd.document.tree.items() if key not in house},
-        "base": {key: value for key, value in crowd.base.tree.items() if key not in ("name", "checkpoint_every")},
+        "sweep": {key: value for key, value in crowd.document.tree.items() if key not in ("name", "memory_gib")},
+        "base": {key: value for key, value in crowd.base.tree.items() if key not in runs.HOUSEKEEPING},
         "worlds": sorted({config_id(member.world_document.tree) for member in crowd.members}),
         "block": crowd.block,
     }

@@ -101,6 +101,7 @@ def test_members_differ_by_seed_rate_and_world(swept):
     assert np.mean(second["wallet"]) > np.mean(first["wallet"]), "a lower rent leaves more money"
 
 
+@pytest.mark.slow
 def test_an_exported_member_is_evaluated_like_any_run(swept):
     folder, _ = swept
     assert (folder / "best/config.yaml").is_file()
