@@ -46,7 +46,9 @@ class TrainConfig(Section):
     curiosity: float = Field(
         0.0, ge=0, le=10, description="weight of novelty (random network distillation) at the start"
     )
-    curiosity_share: float = Field(0.5, gt=0, le=1, description="share of the run after which curiosity weighs nothing")
+    curiosity_share: float = Field(
+        0.5, gt=0, le=1000, description="share of the run after which curiosity weighs nothing; above 1 it lasts longer"
+    )
     mix: float = Field(0.0, ge=0, le=1, description="chance that a decision is the teacher's")
     bc_coef: float = Field(0.0, ge=0, le=100, description="weight of the cross entropy of what the teacher would do")
     shards: int = Field(1, ge=1, le=65536, description="blocks in which towns are shuffled: a multiple of the devices")

@@ -8,6 +8,7 @@ The learner itself is `train/learner.py`.
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -112,8 +113,13 @@ def row_of(run: runs.Setup, update: int, metrics: dict[str, Array], seconds: flo
     }
 
 
-def learn(run: runs.Setup, log: Run, runner: Runner, watch: Watch | None = None) -> tuple[Runner, str]:
-    """Update until the run is complete or somebody asks to stop. Returns the runner, and the name of the signal if any."""
+def learn(
+    run: runs.Setup, log: Run, runner: Runner, watch: Callable[[dict[str, float]], object] | None = None
+) -> tuple[Runner, str]:
+    """Update until the run is complete, `watch` answers a row with something true, or somebody asks to stop.
+
+    Returns the runner, and the name of the signal if any.
+    """
     store, total = runs.checkpoints(run), run.train.num_updates
     done = int(runner.update)
     if done >= total:
@@ -121,16 +127,16 @@ def learn(run: runs.Setup, log: Run, runner: Runner, watch: Watch | None = None)
     with Stop() as stop, Progress() as progress:
         progress.phase(f"compiling on {jax.devices()[0].platform}")
         update = jax.jit(run.train.update, donate_argnums=0).lower(runner).compile()
-        while done < total and not stop.asked:
+        enough = False
+        while done < total and not enough and not stop.asked:
             begun = time.perf_counter()
             runner, metrics = update(runner)
             metrics, done = jax.device_get(metrics), done + 1
             row = row_of(run, done, metrics, time.perf_counter() - begun)
             log.log(row)
-            if watch:
-                watch(row)
+            enough = bool(watch and watch(row))
             progress.update(done, total, row)
-            if done % run.config.checkpoint_every == 0 or done == total or stop.asked:
+            if done % run.config.checkpoint_every == 0 or done == total or enough or stop.asked:
                 save(store, done, runner, runs.identity(run))
         return runner, stop.asked
 
