@@ -107,6 +107,8 @@ def draw(axes: Any, key: str, visits: Sequence[Visit]) -> None:
     axes.set_xlabel("agent decisions, all stages", fontsize=8)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0)
+    if axes.dataLim.y0 >= 0:
+        axes.set_ylim(bottom=0)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

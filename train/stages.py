@@ -53,7 +53,9 @@ class Curriculum(Section):
     on_miss: Literal["stop", "advance"] = Field("stop", description="what follows a budget spent before the gate held")
     vf_factor: float = Field(0.25, gt=0, le=10, description="factor of vf_coef right after a switch of stages")
     vf_updates: int = Field(20, ge=0, le=10_000, description="updates until the factor is 1 again; it rises linearly")
-    curiosity_until: str = Field("", description="the first stage without curiosity; up to there its weight falls to 0")
+    curiosity_until: str = Field(
+        "", description="the first stage without curiosity, whose weight falls to 0 until then, or until the end"
+    )
     ppo: dict[str, Any] = Field({}, description="the learner, as in configs/train; the stages say world and length")
 
     @model_validator(mode="after")
@@ -65,8 +67,6 @@ class Curriculum(Section):
                 raise ValueError(f"stages: there are two of the name {name!r} (allowed: one of each)")
         if self.curiosity_until:
             named_stage("curiosity_until", self.curiosity_until, names)
-        elif self.ppo.get("curiosity") or any(stage.ppo.get("curiosity") for stage in self.stages):
-            raise ValueError("curiosity_until is missing (allowed: the first stage without curiosity)")
         for name, gate in self.gates.items():
             named_stage("gates", name, names)
             for key, limit in gate.items():
@@ -113,10 +113,11 @@ class Plan(NamedTuple):
         """The stage that follows, or nothing after the last."""
         return (self.names + [""])[self.names.index(name) + 1]
 
-    def curious(self, name: str) -> bool:
-        """Whether curiosity may weigh anything in a stage."""
+    def curious(self, name: str) -> list[str]:
+        """The stages from this one on in which curiosity may weigh anything."""
         until = self.curriculum.curiosity_until
-        return bool(until) and self.names.index(name) < self.names.index(until)
+        end = self.names.index(until) if until else len(self.names)
+        return self.names[self.names.index(name) : end]
 
 
 def learner_of(plan: Plan, name: str, visit: int = 0, curiosity: float | None = None) -> tuple[TrainConfig, Document]:
@@ -152,10 +153,10 @@ def learner_of(plan: Plan, name: str, visit: int = 0, curiosity: float | None = 
 
 def curious_keys(plan: Plan, name: str, weight: float) -> dict[str, float]:
     """The keys of the learner that let curiosity fall from a weight to 0 over the budgets of all stages that have it."""
-    if not plan.curious(name):
+    stages = plan.curious(name)
+    if not stages:
         return {"curiosity": 0.0}
-    names = plan.names[plan.names.index(name) : plan.names.index(plan.curriculum.curiosity_until)]
-    left = sum(plan.stage(each).budget for each in names)
+    left = sum(plan.stage(each).budget for each in stages)
     return {"curiosity": weight, "curiosity_share": left / plan.stage(name).budget}
 
 
