@@ -27,6 +27,7 @@ from townlet_jax.observe import layer_names
 from townlet_jax.systems import ORDER
 from townlet_jax.worlds import read
 from train.config import TrainConfig
+from train.stages import Curriculum
 from train.thresholds import Gate
 
 DOCS = Path(__file__).parent
@@ -127,6 +128,11 @@ index and `*` for a word.
 Such as `configs/train/ppo_town.yaml`.
 
 {learner}
+## The curriculum
+
+Such as `configs/train/curriculum.yaml`; see [curriculum.md](curriculum.md).
+
+{curriculum}
 ## The gate of promotions
 
 Such as `configs/promotion/gate.yaml`; see [promotion.md](promotion.md).
@@ -333,6 +339,7 @@ def configuration() -> str:
         note=NOTE,
         world="\n".join(world),
         learner=keys(TrainConfig),
+        curriculum="\n".join(section("", Curriculum)),
         gate="\n".join(section("", Gate)),
         commands="\n".join(commands),
     )

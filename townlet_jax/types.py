@@ -37,6 +37,7 @@ class Names(NamedTuple):
     offer_kinds: tuple[str, ...] = ()  # the kind of facility that makes each offer
     jobs: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
+    residents: tuple[str, ...] = ()  # of the first people of the first slots, where the YAML names them
 
 
 class Actions(NamedTuple):

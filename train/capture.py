@@ -27,6 +27,7 @@ from . import folders, runs
 from .cli import command
 from .dataset import open_dataset
 from .exports import EXPORTS, export
+from .leaves import policy_hash
 from .logging import RunError
 from .normalise import deviation
 from .npz import Arrays, DatasetError
@@ -123,7 +124,7 @@ def plan(options: argparse.Namespace) -> Plan:
         unit = float(deviation(runner.scaling.moments)) if config.normalise_rewards else 1.0
         scale = config.reward_scale / unit
         name = f"{config.name}/{manifest.step}{' greedy' if options.greedy else ''}"
-        hashed = folders.hash_of_params(runner.params)
+        hashed = policy_hash(runner.params)
     else:
         document = read(options.world or "town", options.world_set, "--world-set")
         world = compile_document(document)

@@ -5,8 +5,9 @@
     rewind(store, manifest.step)      # a killed save may have left something newer than what was restored
     save(store, step, state, meta)    # once it returns the step may be reported or promoted
 
-A step that does not verify is never restored: `latest` and `restore` report it and take the next older one, while a
+A step that does not verify is never restored: `latest`, `best` and `restore` report it and take the next one, while a
 step asked for by number fails. Writers share a file lock, readers need none. One process, a POSIX file system.
+`train/saving.py` saves in the background.
 """
 
 import contextlib
@@ -16,17 +17,19 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-import orbax.checkpoint as ocp
 
-from train import manifest as manifests
-from train.manifest import CheckpointError, Manifest, digest_of, is_key, leaf_table, to_host, told_as
+from . import manifest as manifests
+from . import orbax_step
+from .errors import CheckpointError, told_as
+from .leaves import Leaf, Snapshot, digest_of, leaf_table, policy_of, snapshot, to_host
+from .manifest import Manifest
+from .migrations import migrate_leaves
 
 PyTree = Any
 Report = Callable[[str], None]
@@ -40,6 +43,7 @@ class Store(NamedTuple):
     folder: Path
     keep: int  # newest steps that a rotation leaves
     max_bytes: int  # per step
+    keep_best: int = 0  # steps of the highest scores that a rotation leaves besides
 
 
 def to_stderr(message: str) -> None:
@@ -47,20 +51,21 @@ def to_stderr(message: str) -> None:
     print(message, file=sys.stderr)
 
 
-def open_store(folder: Path, keep: int = 3, max_bytes: int = 8 << 30) -> Store:
+def open_store(folder: Path, keep: int = 3, max_bytes: int = 8 << 30, keep_best: int = 0) -> Store:
     """Open a folder of checkpoints, create it if need be, and clear what a killed save left.
 
     Args:
         folder: holds one directory per step.
         keep: newest steps to keep, at least 1; the newest two that verify are kept in any case.
         max_bytes: a step larger than this is neither kept nor read.
+        keep_best: steps of the highest scores to keep as well; they are not rotated away however old they are.
 
     Raises:
         CheckpointError: the folder cannot be written.
     """
     if keep < 1:
         raise CheckpointError(f"keep is {keep}, at least 1 checkpoint must be kept")
-    store = Store(Path(folder).absolute(), keep, max_bytes)
+    store = Store(Path(folder).absolute(), keep, max_bytes, keep_best)
     with told_as(f"cannot write checkpoints into {store.folder}"):
         store.folder.mkdir(parents=True, exist_ok=True)
         with _lock(store.folder):
@@ -68,14 +73,15 @@ def open_store(folder: Path, keep: int = 3, max_bytes: int = 8 << 30) -> Store:
     return store
 
 
-def save(store: Store, step: int, state: PyTree, meta: dict[str, Any]) -> Path:
-    """Write one step, manifest last, then drop the steps beyond `keep`; on return all of it is on the disk.
+def save(store: Store, step: int, state: PyTree, meta: dict[str, Any], score: float | None = None) -> Path:
+    """Write one step, manifest last, then drop what is not kept; on return all of it is on the disk.
 
     Args:
         store: from `open_store`.
         step: above every step in the folder; after a rollback call `rewind` first.
         state: NumPy arrays, jax arrays, typed keys, None; any size may be zero, but not all.
         meta: plain JSON, handed back by `verify` and `restore`.
+        score: how good the step is, the more the better; None where it is not known.
 
     Returns:
         The directory of the step.
@@ -83,22 +89,27 @@ def save(store: Store, step: int, state: PyTree, meta: dict[str, Any]) -> Path:
     Raises:
         CheckpointError: the step was not saved, or an older one not rotated; the steps before are as they were.
     """
-    path = store.folder / str(step)
+    with told_as(f"cannot save step {step} in {store.folder}"):
+        taken = snapshot(state)
+    return commit(store, step, taken, meta, score)
+
+
+def commit(store: Store, step: int, taken: Snapshot, meta: dict[str, Any], score: float | None = None) -> Path:
+    """`save` for a state that is already on the host, from any thread."""
+    path, (table, values) = store.folder / str(step), taken
     with told_as(f"cannot save step {step} in {store.folder}"), _lock(store.folder):
         newest = max(_steps(store.folder), default=-1)
         if step <= newest:
             raise CheckpointError(f"step {step} is not above step {newest} in {store.folder}: call rewind first")
-        table, meta = leaf_table(state), json.loads(json.dumps(meta, allow_nan=False))
+        meta = json.loads(json.dumps(meta, allow_nan=False))
         _clear_stale(store.folder)
         try:
-            values = [to_host(leaf) for leaf in jax.tree.leaves(state)]
-            _save_orbax(store.folder, step, {str(i): value for i, value in enumerate(values) if value.size})
+            orbax_step.write(store.folder, step, values)
             manifests.sync_tree(path)
             files = manifests.hash_files(path, store.max_bytes)
             who = {"versions": manifests.versions(), "machine": manifests.machine()}
-            manifests.write(
-                path, Manifest(step, meta, **who, leaves=table, files=files, digest=digest_of(table, values))
-            )
+            sums = {"files": files, "digest": digest_of(table, values), "policy": policy_of(table, values)}
+            manifests.write(path, Manifest(step, meta, **who, leaves=table, **sums, score=score))
         except Exception:
             _clear_stale(store.folder)
             _remove(path)
@@ -129,8 +140,17 @@ def latest(store: Store, report: Report = to_stderr) -> int | None:
     return next((manifest.step for manifest in _verified(store, report)), None)
 
 
+def best(store: Store, report: Report = to_stderr) -> int | None:
+    """The step of the highest score that verifies, or None if no step has a score."""
+    return next((manifest.step for manifest in _verified(store, report, _ranked(store))), None)
+
+
 def restore(
-    store: Store, target: PyTree, step: int | None = None, report: Report = to_stderr
+    store: Store,
+    target: PyTree,
+    step: int | None = None,
+    report: Report = to_stderr,
+    agree: Callable[[Manifest], None] = lambda manifest: None,
 ) -> tuple[PyTree, Manifest]:
     """Load a verified step into the structure of `target`, after comparing each path, dtype and shape.
 
@@ -139,6 +159,7 @@ def restore(
         target: arrays, or what `jax.eval_shape` returns; NumPy comes back as NumPy, the rest on the default device.
         step: exactly this one, or None for the newest that verifies.
         report: is told of skipped steps, and of a machine on which training may not resume bit for bit.
+        agree: is shown the manifest before anything is loaded, and raises if the step is not what it wants.
 
     Raises:
         CheckpointError: the named step does not verify, or none does, or the target differs (first five leaves named).
@@ -146,15 +167,48 @@ def restore(
     manifest = verify(store, step) if step is not None else next(_verified(store, report), None)
     if manifest is None:
         raise CheckpointError(f"no step in {store.folder} verifies (found {_steps(store.folder) or 'none'})")
+    agree(manifest)
     table = leaf_table(target)
-    manifests.compare_leaves(manifest, table)
+    if manifest.schema == manifests.SCHEMA:
+        manifests.compare_leaves(manifest, table)
     with told_as(f"cannot restore step {manifest.step} from {store.folder}"):
-        state = _restore_orbax(store.folder / str(manifest.step) / "state", manifest, target)
-        if digest_of(table, [to_host(leaf) for leaf in jax.tree.leaves(state)]) != manifest.digest:
+        stored, manifest = _load(store, manifest, target)
+        manifests.compare_leaves(manifest, table)
+        paths, structure = jax.tree_util.tree_flatten_with_path(target)
+        named = [(jax.tree_util.keystr(path), like) for path, like in paths]
+        state = structure.unflatten([orbax_step.as_leaf(stored[name], like) for name, like in named])
+        values = [to_host(leaf) for leaf in jax.tree.leaves(state)]
+        if digest_of(table, values) != manifest.digest or policy_of(table, values) != manifest.policy:
             raise CheckpointError(f"step {manifest.step} in {store.folder}: the restored state has another digest")
     if changed := manifests.differences(manifest):
         report(f"step {manifest.step} may not resume bit for bit: {'; '.join(changed)}")
     return state, manifest
+
+
+def _load(store: Store, manifest: Manifest, target: PyTree) -> tuple[dict[str, Any], Manifest]:
+    """The bits of a step by path, and its manifest; both migrated if they are of an older schema."""
+    folder = store.folder / str(manifest.step)
+    if manifest.schema == manifests.SCHEMA:
+        leaves = jax.tree_util.tree_leaves_with_path(target)
+        blanks = {jax.tree_util.keystr(path): orbax_step.blank(leaf) for path, leaf in leaves}
+        return orbax_step.read(folder, manifest, blanks), manifest
+    found = orbax_step.read(folder, manifest, orbax_step.blanks_of(manifest.leaves, store.max_bytes))
+    if digest_of(manifest.leaves, [found[name] for name, _, _ in manifest.leaves]) != manifest.digest:
+        raise CheckpointError(f"step {manifest.step} in {store.folder}: the restored state has another digest")
+    old = {name: (dtype, found[name]) for name, dtype, _ in manifest.leaves}
+    stored = migrate_leaves(manifest.schema, old, manifests.SCHEMA)
+    table, values = _tabled(stored), [value for _, value in stored.values()]
+    sums = {"digest": digest_of(table, values), "policy": policy_of(table, values)}
+    migrated = replace(manifest, leaves=table, schema=manifests.SCHEMA, **sums)
+    return {name: value for name, (_, value) in stored.items()}, migrated
+
+
+def _tabled(stored: dict[str, tuple[str, Any]]) -> tuple[Leaf, ...]:
+    """The table of stored leaves; the last axis of a key's bits is not one of the key."""
+    shapes = {
+        name: value.shape[:-1] if dtype in orbax_step.WORDS else value.shape for name, (dtype, value) in stored.items()
+    }
+    return tuple((name, dtype, tuple(shapes[name])) for name, (dtype, _) in stored.items())
 
 
 def rewind(store: Store, step: int) -> None:
@@ -165,44 +219,6 @@ def rewind(store: Store, step: int) -> None:
                 _remove(store.folder / str(newer))
 
 
-def _save_orbax(folder: Path, step: int, items: dict[str, np.ndarray]) -> None:
-    """One synchronous save; the manager is fresh, as one that saw a save fail still counts that step."""
-    options = ocp.CheckpointManagerOptions(max_to_keep=None, create=False, enable_async_checkpointing=False)
-    with contextlib.closing(ocp.CheckpointManager(folder, options=options)) as manager:
-        if not manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(items))):
-            raise CheckpointError(f"Orbax declined to save step {step} in {folder}")
-        manager.wait_until_finished()
-
-
-def _restore_orbax(folder: Path, manifest: Manifest, target: PyTree) -> PyTree:
-    """Read the leaves back; the empty ones, which Orbax refuses, are made from the shape alone."""
-    index = {name: str(i) for i, (name, _, _) in enumerate(manifest.leaves)}
-    paths, structure = jax.tree_util.tree_flatten_with_path(target)
-    leaves = {index[jax.tree_util.keystr(path)]: leaf for path, leaf in paths}
-    blanks = {name: _blank(leaf) for name, leaf in leaves.items()}
-    with contextlib.closing(ocp.StandardCheckpointer()) as reader:
-        items = reader.restore(folder, {name: blank for name, blank in blanks.items() if blank.size})
-    return structure.unflatten(_as_leaf({**blanks, **items}[name], leaf) for name, leaf in leaves.items())
-
-
-def _blank(leaf: Any) -> np.ndarray:
-    """Untouched host memory with the dtype and shape in which a leaf is stored."""
-    stored = jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
-    return np.empty(stored.shape, stored.dtype)
-
-
-def _as_leaf(value: np.ndarray, like: Any) -> Any:
-    """Stored bits as what the target holds there: a key, a NumPy or a jax array; copied, jax may alias host memory."""
-    if is_key(like):
-        impl = []  # only a traced key tells its implementation without private names
-        jax.eval_shape(lambda key: impl.append(jax.random.key_impl(key)), like)
-        return jax.random.wrap_key_data(jnp.array(value), impl=impl[0])
-    if isinstance(like, np.ndarray | np.generic):
-        return np.array(value)
-    weak = getattr(like, "weak_type", False) and value.ndim == 0  # made strong, it would promote its neighbours
-    return jnp.asarray(value.item()) if weak else jnp.array(value)
-
-
 def _steps(folder: Path) -> list[int]:
     """Every step in the folder, oldest first, sound or not."""
     with told_as(f"cannot list {folder}"):
@@ -210,21 +226,33 @@ def _steps(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
 
 
-def _verified(store: Store, report: Report) -> Iterator[Manifest]:
-    """The manifests of the steps that verify, newest first."""
-    for step in reversed(_steps(store.folder)):
+def _verified(store: Store, report: Report, steps: Iterable[int] | None = None) -> Iterator[Manifest]:
+    """The manifests of the steps that verify, newest first, or in the order of `steps`."""
+    for step in reversed(_steps(store.folder)) if steps is None else steps:
         try:
             yield verify(store, step)
         except CheckpointError as error:
             report(f"checkpoint step {step} skipped: {error}")
 
 
+def _ranked(store: Store) -> list[int]:
+    """The steps that have a score, the highest first and the newer of two equals; only manifests are read."""
+    scores = {}
+    for step in _steps(store.folder):
+        with contextlib.suppress(CheckpointError, OSError):
+            scores[step] = manifests.read(store.folder / str(step)).score
+    known = [(score, step) for step, score in scores.items() if score is not None]
+    return [step for _, step in sorted(known, reverse=True)]
+
+
 def _rotate(store: Store) -> None:
-    """Delete the steps beyond `keep`, oldest first, but never the newest two that verify."""
+    """Delete the steps beyond `keep`, oldest first, but never the newest two nor the best ones that verify."""
     surplus = _steps(store.folder)[: -store.keep]
     if surplus:
-        proven = {manifest.step for manifest in itertools.islice(_verified(store, to_stderr), 2)}
-        for step in sorted(set(surplus) - proven):
+        newest = itertools.islice(_verified(store, to_stderr), 2)
+        ranked = itertools.islice(_verified(store, lambda message: None, _ranked(store)), store.keep_best)
+        spared = {manifest.step for manifest in itertools.chain(newest, ranked)}
+        for step in sorted(set(surplus) - spared):
             _remove(store.folder / str(step))
 
 

@@ -2,14 +2,16 @@
 
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 from townlet_jax.config.errors import ConfigError
 from townlet_jax.io.cache import use_compile_cache
 
-from .checkpoint import CheckpointError
+from .errors import CheckpointError
 from .logging import RunError
 
 
@@ -34,18 +36,19 @@ def _told(message: str) -> int:
 
 
 class Stop:
-    """A context in which Ctrl-C and SIGTERM ask instead of killing; a second one kills at once.
+    """A context in which Ctrl-C, SIGTERM and SIGHUP ask instead of killing; a second one kills at once.
 
-    `asked` is the name of the signal, or empty.
+    `asked` is the name of the signal, or empty. A signal that was ignored before, as `nohup` does with SIGHUP, still is.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.asked = ""
 
     def __enter__(self) -> "Stop":
-        self._before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
+        heard = [number for number in self.SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._ask) for number in heard}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -55,5 +58,16 @@ class Stop:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             os._exit(128 + number)
-        os.write(2, b"\nstopping after this update; once more to stop at once\n")
         self.asked = signal.Signals(number).name
+        if number == signal.SIGHUP:
+            _leave_terminal()
+        with suppress(OSError):
+            os.write(2, b"\nstopping after this update; once more to stop at once\n")
+
+
+def _leave_terminal() -> None:
+    """Send to nowhere what would be written to a terminal that is gone, so that a run can still save and end in peace."""
+    for number in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)

@@ -9,6 +9,31 @@ from townlet_jax.config.load import Document, find, resolve, validate
 from townlet_jax.types import Section
 
 
+class Cloned(Section):
+    """Behaviour cloning, `python -m train.bc`."""
+
+    epochs: int = Field(12, ge=1, le=1000, description="passes over the dataset")
+    num_towns: int = Field(16, ge=1, le=65536, description="towns in a batch")
+    num_steps: int = Field(48, ge=1, le=65536, description="decisions between two gradient steps, and of their memory")
+    learning_rate: float = Field(
+        1e-3, gt=0, le=1, description="of AdamW, falling to a tenth in the course of the epochs"
+    )
+    weight_decay: float = Field(0.0, ge=0, le=1, description="of AdamW")
+    value: Literal["returns", "teacher"] = Field("returns", description="from which values are learned")
+    value_coef: float = Field(0.5, ge=0, le=100, description="weight of the value loss")
+    held_out: float = Field(0.1, gt=0, lt=1, description="share of the towns that nothing is learned from")
+    gate: float = Field(0.9, ge=0, le=1, description="accuracy on the held-out towns that is asked for")
+
+
+class Annealed(Section):
+    """From the teacher's decisions to one's own, `python -m train.anneal`; it begins at `mix` and `bc_coef`."""
+
+    until: float = Field(0.5, gt=0, lt=1, description="share of the run at which nothing is the teacher's any more")
+    window: int = Field(5, ge=1, le=1000, description="updates over which the indicators are averaged")
+    freeze_drop: float = Field(0.3, gt=0, lt=1, description="fall below the teacher at which the mix stands still")
+    keep: float = Field(0.95, ge=0, le=10, description="share of the teacher's indicators that is asked for in the end")
+
+
 class TrainConfig(Section):
     """One PPO run. Names are those of CleanRL; a step is one decision of one agent, which lasts `ticks_per_decision` ticks."""
 
@@ -49,13 +74,18 @@ class TrainConfig(Section):
     curiosity_share: float = Field(
         0.5, gt=0, le=1000, description="share of the run after which curiosity weighs nothing; above 1 it lasts longer"
     )
+    teacher: Literal["none", "scripted"] = Field("none", description="whom the policy imitates while it learns")
     mix: float = Field(0.0, ge=0, le=1, description="chance that a decision is the teacher's")
     bc_coef: float = Field(0.0, ge=0, le=100, description="weight of the cross entropy of what the teacher would do")
     shards: int = Field(1, ge=1, le=65536, description="blocks in which towns are shuffled: a multiple of the devices")
+    bc: Cloned = Field(Cloned(), description="behaviour cloning")
+    anneal: Annealed = Field(Annealed(), description="from the teacher to the policy, `python -m train.anneal`")
     persistence: float = Field(3.0, ge=0, le=10, description="initial logit of the option in progress")
     reset_pool: int = Field(256, ge=1, le=65536, description="fresh towns from which finished ones are replaced")
     checkpoint_every: int = Field(50, ge=1, description="updates between two checkpoints")
-    keep_checkpoints: int = Field(3, ge=2, le=1000, description="checkpoints that are kept")
+    keep_checkpoints: int = Field(3, ge=2, le=1000, description="newest checkpoints that are kept")
+    keep_best: int = Field(1, ge=0, le=100, description="best checkpoints that are kept besides")
+    best_by: str = Field("return_per_day", description="the logged number that says which is best; -NAME: the lowest")
 
     @model_validator(mode="after")
     def divides(self) -> "TrainConfig":

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from townlet_jax.config.load import dump
 
-from . import ppo, runs
+from . import runs
 from .chronicle import (
     DERIVED,
     Event,
@@ -30,6 +30,7 @@ from .cli import command
 from .climb import begin_event, check, enter, limits_of
 from .ladder import plot_curriculum
 from .logging import Row, RunError, plot_curve, read_rows
+from .session import learn
 from .stages import Plan, load_plan
 from .windows import ADVANCE, AUTO, HOLD, Verdict, judge
 
@@ -142,7 +143,7 @@ def told(stage: str, event: Event) -> str:
 
 
 def follower(climb: Climb, run: runs.Setup, rows: list[Row], verdicts: list[Verdict]) -> Callable[[Row], bool]:
-    """What `ppo.learn` asks after every row: whether the stage is over. Rows and verdicts are added to the lists."""
+    """What `learn` asks after every row: whether the stage is over. Rows and verdicts are added to the lists."""
 
     def follow(row: Row) -> bool:
         rows.append(row)
@@ -184,7 +185,7 @@ def live(climb: Climb, word: str) -> tuple[Verdict, str]:
         verdicts = [stand(climb, run, rows, events)]
         if not verdicts[-1].why:
             print(f"{begun['stage']}: {run.train.num_updates} updates at most, in {run.config.world}", file=sys.stderr)
-            _, asked = ppo.learn(run, log, runner, follower(climb, run, rows, verdicts))
+            _, asked = learn(run, log, runner, follower(climb, run, rows, verdicts))
     if verdicts[-1].why:
         conclude(climb, begun, len(rows), verdicts[-1])
     return verdicts[-1], asked

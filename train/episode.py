@@ -1,6 +1,6 @@
 """Episodes on record: what everybody did, and the digests that prove it."""
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,13 +10,15 @@ import numpy as np
 
 from townlet_jax import engine
 from townlet_jax.io.digest import digest
-from townlet_jax.policies import scheduled
+from townlet_jax.policies import scheduled, scripted
 from townlet_jax.types import Key, State, World
 
 from . import runs
+from .leaves import policy_hash
 from .logging import RunError
 from .players import Player, memoryless, unroll
 from .program import learned
+from .sealed import load_sealed, save_sealed
 
 REPLAY = "replay.npz"
 PICTURE = "episode.gif"
@@ -34,6 +36,8 @@ class Episode(NamedTuple):
     config_id: str  # of the world
     actions: np.ndarray  # i16[T, A]
     digests: tuple[str, ...]  # of the state after each day, and at the end
+    player: str  # who played: the name of a run, `scripted` or `schedule`
+    policy: str  # sha256 of the weights that played, "" without any
 
 
 def play(world: World, player: Player, key: Key, num_ticks: int) -> State:
@@ -55,28 +59,45 @@ def day_digests(states: State, ticks_per_day: int) -> tuple[str, ...]:
     return tuple(digest(frame(states, tick)) for tick in ends)
 
 
+def recorded(world: World, player: Player, seed: int, num_ticks: int, who: str, step: int = 0) -> tuple[Episode, State]:
+    """Play one town. Returns the episode and its states on the host, [T, ...]."""
+    states = jax.device_get(jax.jit(play, static_argnums=3)(world, player, jax.random.key(seed), num_ticks))
+    digests = day_digests(states, world.static.ticks_per_day)
+    weights = policy_hash(player.params) if jax.tree.leaves(player.params) else ""
+    actions = np.asarray(states.actions, np.int16)
+    return Episode(seed, step, world.static.config_id, actions, digests, who, weights), states
+
+
 def record(run: runs.Setup, params: Any, step: int, seed: int, days: float) -> tuple[Episode, State]:
     """Play one town with a learned policy. Returns the episode and its states on the host, [T, ...]."""
     static, every = run.world.static, run.config.ticks_per_decision
     num_ticks = max(every, int(days * static.ticks_per_day) // every * every)
     player = learned(run.world, run.config, params)
-    states = jax.device_get(jax.jit(play, static_argnums=3)(run.world, player, jax.random.key(seed), num_ticks))
-    actions = np.asarray(states.actions, np.int16)
-    return Episode(seed, step, static.config_id, actions, day_digests(states, static.ticks_per_day)), states
+    return recorded(run.world, player, seed, num_ticks, run.config.name, step)
 
 
-def act(world: World, seed: int) -> tuple[Episode, State]:
-    """Play a scenario, everybody by the schedule. Returns the episode and its states on the host, [T, ...].
+def act(world: World, seed: int, days: float | None = None) -> tuple[Episode, State]:
+    """Play a scenario, everybody by the schedule; without one, everybody is the scripted citizen, for some days or one.
+
+    Returns:
+        The episode and its states on the host, [T, ...].
 
     Raises:
-        RunError: the world has no schedule.
+        RunError: days are named and there is a schedule, or the world is none for a citizen.
     """
-    if "schedule" not in world.params:
-        raise RunError(f"{world.static.name!r} is no scenario: its YAML has no `schedule`")
-    num_ticks, key = int(world.params["schedule"].ticks), jax.random.key(seed)
-    states = jax.device_get(jax.jit(play, static_argnums=3)(world, memoryless(scheduled), key, num_ticks))
-    actions = np.asarray(states.actions, np.int16)
-    return Episode(seed, 0, world.static.config_id, actions, day_digests(states, world.static.ticks_per_day)), states
+    if "schedule" in world.params:
+        if days is not None:
+            raise RunError(
+                f"--days {days}: a scenario has its own length, the {world.params['schedule'].ticks} ticks of its schedule"
+            )
+        return recorded(world, memoryless(scheduled), seed, int(world.params["schedule"].ticks), "schedule")
+    missing = [name for name in ("needs", "affordances", "economy") if not world.static.has(name)]
+    if missing:
+        raise RunError(
+            f"{world.static.name!r} has no `schedule`, and no system {missing[0]!r} for a citizen to live by"
+        )
+    num_ticks = max(int((1.0 if days is None else days) * world.static.ticks_per_day), 1)
+    return recorded(world, memoryless(scripted), seed, num_ticks, "scripted")
 
 
 def rerun(world: World, episode: Episode) -> State:
@@ -92,31 +113,33 @@ def rerun(world: World, episode: Episode) -> State:
 
 
 def save_episode(path: Path, episode: Episode) -> None:
-    """Write an episode as npz: a JSON header and the actions; no pickle."""
-    header = json.dumps({**episode._asdict(), "actions": None}, allow_nan=False)
-    with path.open("wb") as file:
-        np.savez_compressed(file, header=np.frombuffer(header.encode(), np.uint8), actions=episode.actions)
+    """Write an episode as a sealed npz: a JSON header and the actions; no pickle.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    try:
+        save_sealed(path, {**episode._asdict(), "actions": None}, {"actions": episode.actions})
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from None
 
 
 def load_episode(path: Path) -> Episode:
     """Read an episode.
 
     Raises:
-        RunError: the file is missing, too large, or not an episode.
+        RunError: the file is missing, too large, changed in any byte, or not an episode.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise RunError(f"{path} is larger than {MAX_BYTES >> 20} MiB")
-        with np.load(path, allow_pickle=False) as file:
-            header = json.loads(file["header"].tobytes().decode())
-            actions = file["actions"]
+        header, arrays = load_sealed(path, MAX_BYTES)
     except FileNotFoundError:
         raise RunError(f"{path} is missing") from None
-    except RunError:
-        raise
-    except Exception as error:
+    except IsADirectoryError:
+        raise RunError(f"{path} is a folder, not a recorded episode") from None
+    except (OSError, ValueError) as error:
         raise RunError(f"{path} is no recorded episode: {error}") from None
-    fits = isinstance(header, dict) and actions.ndim == 2 and actions.dtype == np.int16
+    actions = arrays.get("actions", np.zeros(0))
+    fits = actions.ndim == 2 and actions.dtype == np.int16
     if not fits or set(header) != set(Episode._fields):
         raise RunError(f"{path} is no recorded episode")
     return Episode(**{**header, "actions": actions, "digests": tuple(header["digests"])})
@@ -133,14 +156,29 @@ def verify(world: World, episode: Episode, states: State) -> list[str]:
     ]
 
 
-def draw(world: World, states: State, path: Path, stride: int = STRIDE, ties: bool = True) -> Path:
-    """A moving picture of an episode, GIF or MP4 by the path's ending, with strong ties as lines between people or without."""
+def draw(
+    world: World, states: State, path: Path, stride: int = STRIDE, ties: bool = True, focus: Sequence[Any] | None = None
+) -> Path:
+    """A moving picture of an episode: GIF, MP4 or HTML by the path's ending.
+
+    Args:
+        world: the world.
+        states: of the episode, [T, ...] on the host.
+        path: where to write.
+        stride: ticks between two frames.
+        ties: whether strong ties are drawn as lines between people.
+        focus: whom it follows, one `townlet_jax.render.Focus` a tick.
+
+    Raises:
+        RunError: it cannot be written, or a package of the extra `viz` is missing.
+    """
     from townlet_jax.render import animate
 
-    num_ticks = states.tick.shape[0]
+    ticks = range(0, states.tick.shape[0], stride)
     scale = min(max(ROWS // world.static.height, CELLS[0]), CELLS[1])
+    foci = None if focus is None else [focus[tick] for tick in ticks]
     try:
-        animate(world, (frame(states, tick) for tick in range(0, num_ticks, stride)), path, scale=scale, ties=ties)
+        animate(world, (frame(states, tick) for tick in ticks), path, scale=scale, ties=ties, focus=foci)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from None
     except RuntimeError as error:  # a package of the extra `viz` is missing

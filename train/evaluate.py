@@ -1,9 +1,12 @@
 """How good is a run? Learned, scripted and random citizens in the same held-out towns, thousands in one program.
 
     python -m train.evaluate --run runs/NAME [--num-envs 256] [--seeds 3] [--days 5]
+    python -m train.evaluate --run runs/A --run runs/B --world town --vary systems.economy.rent=0.5,1.0,1.4
+    python -m train.evaluate --vary citizen.urgent=0.3,0.5,0.7 --vary citizen.early=0.7,0.8,0.9
 
-Writes evaluation.json into the run folder and prints a table: interquartile means over towns with 95 % bootstrap intervals
-(Agarwal et al. 2021, https://arxiv.org/abs/2108.13264).
+The first writes evaluation.json into the run folder and prints a table: interquartile means over towns with 95 % bootstrap
+intervals (Agarwal et al. 2021, https://arxiv.org/abs/2108.13264). The others are sweeps: every policy in every world with every
+value, as many as share shapes and code in one program; they write sweep.json, sweep.csv and sweep.png.
 """
 
 import argparse
@@ -15,72 +18,30 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from townlet_jax import engine, policies
-from townlet_jax.core import fixed
-from townlet_jax.telemetry import exits_per_day, measure
-from townlet_jax.telemetry.days import well
-from townlet_jax.types import Key, State, World
+from townlet_jax import policies
+from townlet_jax.types import Key, World
 
-from . import runs
+from . import grid, heatmap, runs, sheets, stacking
 from .cli import command
 from .logging import RunError
-from .players import Player, memoryless, unroll
+from .players import Player, memoryless
 from .program import learned
+from .scores import RARE, SHOWN, held_out_keys, town_kpis, town_sums
 from .statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
 
-HELD_OUT = "evaluation"  # the stream of keys that no training run draws from
 RESULT = "evaluation.json"
-SHOWN = ("return_per_day", "attendance", "collapses_per_day", "exits_per_day", "wallet_gain", "needs_ok")
-
-
-def town_sums(world: World, player: Player, num_ticks: int, key: Key) -> dict[str, jax.Array]:
-    """One town from its reset on: means over ticks of `measure`, and of what the table needs, name -> f32[].
-
-    Args:
-        world: the world.
-        player: who decides.
-        num_ticks: at least; the last decision is played to its end.
-        key: the town's key.
-    """
-
-    def look(state: State) -> dict[str, jax.Array]:
-        return {**measure(world, state), "needs_ok": well(state).astype(jnp.float32).mean()}
-
-    start, num_decisions = engine.reset(world, key), -(-num_ticks // player.every)
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(look, start))
-    add = lambda sums, state: (jax.tree.map(jnp.add, sums, look(state)), ())
-    last, sums, _ = unroll(world, player, start, key, num_decisions, add, zeros)
-    num_ticks = num_decisions * player.every
-    gain = (last.agents.wallet - start.agents.wallet).astype(jnp.float32).mean() / fixed.COIN
-    return {**jax.tree.map(lambda total: total / num_ticks, sums), "wallet_gain": gain}
+SWEEP = "sweep"  # the name of its files, before their endings
 
 
 @partial(jax.jit, static_argnames="num_ticks")
 def play(world: World, keys: Key, player: Player, num_ticks: int) -> dict[str, jax.Array]:
     """`town_sums` of many towns, name -> f32[towns]; played again without compiling if only numbers differ."""
     return jax.vmap(lambda key: town_sums(world, player, num_ticks, key))(keys)
-
-
-def town_kpis(world: World, means: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The indicators of each town, f64[towns] by name, from the means of `town_sums`."""
-    day, agents = world.static.ticks_per_day, world.static.num_agents
-    found = {name: np.asarray(value, np.float64) for name, value in means.items() if name.startswith("needs")}
-    found["wallet_gain"] = means["wallet_gain"]
-    found["return_per_day"] = means["reward/total"] * day
-    if "shift/expected" in means:
-        worked = means["shift/expected"] > 0  # towns in which a shift was due
-        if worked.any():
-            found["attendance"] = means["shift/present"][worked] / means["shift/expected"][worked]
-    if "collapses" in means:
-        found["collapses_per_day"] = means["collapses"] * day / agents
-        found["exits_per_day"] = exits_per_day(world, means)
-    return {name: np.asarray(value, np.float64) for name, value in found.items()}
 
 
 def evaluate(
@@ -98,11 +59,7 @@ def evaluate(
     Returns:
         name -> indicator -> f64[seeds * num_envs]; attendance only of towns in which a shift was due.
     """
-    towns = jnp.arange(num_envs, dtype=jnp.int32)
-    held_out = lambda seed: engine.stream(jax.random.key(seed), HELD_OUT)
-    keys_of = lambda seed: jax.vmap(partial(jax.random.fold_in, held_out(seed)))(towns)
-    keys = jnp.concatenate([keys_of(seed) for seed in range(seeds)])
-    results = {}
+    keys, results = held_out_keys(num_envs, seeds), {}
     for name, player in players.items():
         print(f"{name}: {len(keys)} towns, {num_ticks} ticks each ...", file=sys.stderr, flush=True)
         sums = play(world, keys, player, num_ticks=num_ticks)
@@ -150,7 +107,7 @@ def table(result: dict[str, Any]) -> Table:
         for found in result["policies"].values():
             if key not in found:
                 cells.append("-")
-            elif key in ("collapses_per_day", "exits_per_day"):
+            elif key in RARE:
                 cells.append(f"{found[key]['mean']:.4f} (mean)")
             else:
                 low, high = found[key]["interval"]
@@ -161,14 +118,42 @@ def table(result: dict[str, Any]) -> Table:
 
 def parser() -> argparse.ArgumentParser:
     """The options of `python -m train.evaluate`."""
-    title = "Evaluate a run on held-out towns."
+    title = "Evaluate runs and scripts on held-out towns, in one world or many."
     options = argparse.ArgumentParser("python -m train.evaluate", description=title, allow_abbrev=False)
-    options.add_argument("--run", type=Path, required=True, help="the run folder")
-    options.add_argument("--step", type=int, help="checkpoint to evaluate; the default is the newest sound one")
-    options.add_argument("--num-envs", type=int, default=256, help="towns a seed")
-    options.add_argument("--seeds", type=int, default=3, help="held-out seeds")
-    options.add_argument("--days", type=float, default=5.0, help="days a town")
-    options.add_argument("--greedy", action="store_true", help="take the likeliest action instead of drawing one")
+    add = options.add_argument
+    add(
+        "--run",
+        type=Path,
+        action="append",
+        default=[],
+        help="a run folder; alone, it is compared with script and chance",
+    )
+    add("--policy", action="append", default=[], choices=grid.POLICIES, help="a policy that needs no run, in a sweep")
+    add(
+        "--world",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="sweep: play in this world instead of that of the run",
+    )
+    add("--world-set", action="append", default=[], metavar="KEY=VALUE", help="sweep: change all worlds")
+    varied = "sweep: the values of a world's parameter in turn, or of a threshold of the script, such as citizen.urgent"
+    add("--vary", action="append", default=[], metavar="KEY=VALUE,...", help=varied)
+    add(
+        "--indicator", choices=SHOWN, default=SHOWN[0], help="sweep: what the picture shows and the script is tuned for"
+    )
+    add("--out", type=Path, help="sweep: the folder of its files; the default is that of the only run, else runs/sweep")
+    add(
+        "--max-towns",
+        type=int,
+        default=stacking.MOST_TOWNS,
+        help="sweep: towns that are played at once, for the memory",
+    )
+    add("--step", type=runs.step_of, help="checkpoint to evaluate, or best; the default is the newest sound one")
+    add("--num-envs", type=int, default=256, help="towns a seed")
+    add("--seeds", type=int, default=3, help="held-out seeds")
+    add("--days", type=float, default=5.0, help="days a town")
+    add("--greedy", action="store_true", help="take the likeliest action instead of drawing one")
     return options
 
 
@@ -178,18 +163,41 @@ def checked(options: argparse.Namespace) -> None:
     Raises:
         RunError: naming the option, its value and what is allowed.
     """
-    for name, value, most in (("num-envs", options.num_envs, 10**6), ("seeds", options.seeds, 1000)):
+    numbers = {
+        "num-envs": (options.num_envs, 10**6),
+        "seeds": (options.seeds, 1000),
+        "max-towns": (options.max_towns, 10**6),
+    }
+    for name, (value, most) in numbers.items():
         if not 1 <= value <= most:
             raise RunError(f"--{name} {value} is not allowed (1 to {most})")
     if not 0 < options.days <= 1000:
         raise RunError(f"--days {options.days} is not allowed (above 0, at most 1000)")
+    if options.step is not None and not options.run:
+        raise RunError(f"--step {options.step} is about runs: name one with --run")
 
 
-def main() -> None:
-    """Run `python -m train.evaluate`."""
-    options = parser().parse_args()
-    checked(options)
-    run = runs.existing(options.run)
+def write(path: Path, text: str) -> None:
+    """Write a result.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from None
+
+
+def show(table: Table) -> None:
+    """Print a table, as wide as it is where there is no terminal."""
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """One run against the scripted and the random citizen, in its own world."""
+    run = runs.existing(options.run[0])
     runner, manifest = runs.load_runner(run, options.step)
     every = run.config.ticks_per_decision
     num_ticks = max(every, int(options.days * run.world.static.ticks_per_day) // every * every)
@@ -209,12 +217,76 @@ def main() -> None:
         "seconds": time.perf_counter() - begun,
         **summary(results),
     }
-    try:
-        (run.folder / RESULT).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-    except OSError as error:
-        raise RunError(f"cannot write {run.folder / RESULT}: {error.strerror}") from None
-    Console(width=None if sys.stdout.isatty() else 100).print(table(result))
+    write(run.folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
+    show(table(result))
     print(f"{run.folder / RESULT}: {result['seconds']:.0f} s")
+
+
+def planned(options: argparse.Namespace) -> tuple[list[grid.Cell], tuple[grid.Axis, ...]]:
+    """The cells of a sweep and its axes.
+
+    Raises:
+        RunError: a run, a policy or a value cannot be used, and why.
+        ConfigError: the loader refuses a world or a value.
+    """
+    axes = grid.axes(options.vary)
+    of_script = [axis for axis in axes if axis.key.startswith(grid.CITIZEN)]
+    of_world = [axis for axis in axes if axis not in of_script]
+    scripts = ["scripted"] if of_script or not (options.run or options.policy) else []
+    found = grid.entrants(options.run, [*options.policy, *scripts], of_script, options.step, options.greedy)
+    homes = {} if options.world else grid.home_names(found)
+    sources = {name: name for name in dict.fromkeys(options.world)}
+    for entrant, folder in zip(found, options.run if homes else ()):
+        sources.setdefault(homes[entrant.home.static.config_id], str(folder / runs.WORLD))
+    sources = sources or {"town": "town"}
+    grounds = {name: grid.places(name, source, options.world_set, of_world) for name, source in sources.items()}
+    return grid.cells(found, grounds, homes), axes
+
+
+def sweep(options: argparse.Namespace) -> None:
+    """Every policy in every world with every value."""
+    cells, axes = planned(options)
+    folder = options.out or (options.run[0] if len(options.run) == 1 else Path("runs/sweep"))
+    write(folder / f"{SWEEP}.json", "{}\n")  # a folder that cannot be written is told before the work
+    begun = time.perf_counter()
+    keys = held_out_keys(options.num_envs, options.seeds)
+    results, programs = stacking.play(cells, keys, options.days, options.max_towns)
+    rows = [sheets.row(cell, found) for cell, found in zip(cells, results)]
+    tuned = sheets.tuned(cells, results, options.indicator)
+    result = {
+        "days": options.days,
+        "towns": len(keys),
+        "seeds": options.seeds,
+        "axes": {axis.key: list(axis.values) for axis in axes},
+        "programs": programs,
+        "seconds": time.perf_counter() - begun,
+        "cells": rows,
+        "tuned": tuned,
+    }
+    write(folder / f"{SWEEP}.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
+    write(folder / f"{SWEEP}.csv", sheets.flat(rows, axes))
+    title = f"{len(keys)} held-out towns, {options.days:g} days: IQM with 95 % interval"
+    show(sheets.table(rows, axes, title))
+    print(*sheets.gains(tuned), sep="\n", end="\n" * bool(tuned))
+    if len(rows) > sheets.MOST_ROWS:
+        print(f"the first {sheets.MOST_ROWS} of {len(rows)} rows; all of them are in {folder / SWEEP}.csv")
+    try:
+        print(f"picture {heatmap.draw(rows, axes, options.indicator, title, folder / f'{SWEEP}.png')}")
+    except RunError as error:
+        print(f"no picture: {error}", file=sys.stderr)
+    compiled = f"{len(cells)} cells in {programs} compiled program{'s' * (programs > 1)}"
+    print(f"{folder / SWEEP}.json and .csv: {compiled}, {result['seconds']:.0f} s")
+
+
+def main() -> None:
+    """Run `python -m train.evaluate`."""
+    options = parser().parse_args()
+    checked(options)
+    asked = options.policy or options.world or options.world_set or options.vary
+    if len(options.run) == 1 and not asked:
+        compare(options)
+    else:
+        sweep(options)
 
 
 if __name__ == "__main__":

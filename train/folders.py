@@ -8,10 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
 from .dataset import manifests, open_dataset
-from .manifest import digest_of, leaf_table, to_host, versions
+from .manifest import versions
 from .npz import PART, Arrays, DatasetError, write_arrays, write_text
 from .shards import MANIFEST, METRICS, SCHEMA, WORLD, Manifest, Metadata, Sample, Schema, write_manifest
 
@@ -34,11 +32,6 @@ class Book(NamedTuple):
     schema: Schema
     manifest: Manifest
     metrics: dict[str, Any]  # of each sample
-
-
-def hash_of_params(params: Any) -> str:
-    """The sha256 of the weights of a policy."""
-    return digest_of(leaf_table(params), [to_host(leaf) for leaf in jax.tree.leaves(params)])
 
 
 def hash_of_policy(policy: Callable[..., Any]) -> str:

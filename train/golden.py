@@ -22,7 +22,7 @@ from townlet_jax.io.digest import digest
 from townlet_jax.systems.intents import WAIT_ACTION, may_choose
 from townlet_jax.types import Key, State, World
 
-from .manifest import CheckpointError
+from .errors import CheckpointError
 from .players import Memory, Player
 from .shadow import town_keys
 from .types import Array

@@ -5,44 +5,26 @@ who wrote it, which leaves the state has, and the size and sha256 of each file. 
 with its own sha256 inside, so a flipped bit in the manifest shows as well.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import jax
-import numpy as np
+
+from .errors import CheckpointError
+from .leaves import Leaf
+from .migrations import migrate_fields
 
 NAME = "MANIFEST.json"
-SCHEMA = 1  # raised whenever an older reader would misread the file
+SCHEMA = 2  # raised whenever an older reader would misread the file
 MAX_MANIFEST_BYTES = 64 << 20
-LIBRARIES = ("jax", "jaxlib", "orbax-checkpoint", "flax", "numpy", "townlet-jax")
-
-Leaf = tuple[str, str, tuple[int, ...]]  # path, dtype, shape
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint cannot be written, trusted or used; the text is one readable line."""
-
-    def __init__(self, message: str):
-        super().__init__(" ".join(message.split())[:1000])
-
-
-@contextlib.contextmanager
-def told_as(what: str) -> Iterator[None]:
-    """Turn whatever fails inside into a CheckpointError that says what was being done."""
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except Exception as error:
-        raise CheckpointError(f"{what}: {type(error).__name__}: {error}") from error
+LIBRARIES = ("jax", "jaxlib", "orbax-checkpoint", "flax", "optax", "numpy", "townlet-jax")
 
 
 @dataclass(frozen=True)
@@ -55,8 +37,10 @@ class Manifest:
     machine: dict[str, Any]  # what bitwise resuming depends on
     leaves: tuple[Leaf, ...]  # of the state, in its own order
     files: dict[str, tuple[int, str]]  # path below the step directory -> bytes, sha256
-    digest: str  # sha256 over all leaves, see `digest_of`
-    schema: int = SCHEMA
+    digest: str  # sha256 over all leaves, see `train.leaves.digest_of`
+    policy: str  # sha256 over the parameters, empty where the state has none
+    score: float | None  # by which the best step is chosen
+    schema: int = SCHEMA  # in which it was written
 
 
 def versions() -> dict[str, str]:
@@ -88,42 +72,6 @@ def differences(manifest: Manifest) -> list[str]:
     """What differs here from the process that saved, one text each; empty on the same machine class."""
     then, now = {**manifest.versions, **manifest.machine}, {**versions(), **machine()}
     return [f"{name} was {then.get(name)!r}, is {now[name]!r}" for name in now if then.get(name) != now[name]]
-
-
-def is_key(leaf: Any) -> bool:
-    """Whether a leaf is an array of typed PRNG keys (or its shape)."""
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def to_host(leaf: Any) -> np.ndarray:
-    """The bits of a leaf; a key as the uint32 below it."""
-    return np.asarray(jax.device_get(jax.random.key_data(leaf) if is_key(leaf) else leaf))
-
-
-def leaf_table(tree: Any) -> tuple[Leaf, ...]:
-    """Path, dtype and shape of each leaf, in the order of the tree.
-
-    Raises:
-        CheckpointError: a leaf is not an array of numbers or keys (a Python number belongs into `meta`).
-    """
-    table = []
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        name = jax.tree_util.keystr(path)
-        if not hasattr(leaf, "dtype") or (not is_key(leaf) and np.dtype(leaf.dtype).kind in "OSUMm"):
-            raise CheckpointError(f"leaf {name} is a {type(leaf).__name__}, not an array of numbers")
-        table.append((name, str(leaf.dtype), tuple(leaf.shape)))
-    if len({name for name, _, _ in table}) < len(table):
-        raise CheckpointError("two leaves of the state have the same path")
-    return tuple(table)
-
-
-def digest_of(table: Sequence[Leaf], values: Sequence[np.ndarray]) -> str:
-    """The sha256 over path, dtype, shape and bytes of all leaves, sorted by path."""
-    total = hashlib.sha256()
-    for entry, value in sorted(zip(table, values, strict=True), key=lambda pair: pair[0]):
-        total.update(json.dumps(entry).encode())
-        total.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
-    return total.hexdigest()
 
 
 def compare_leaves(manifest: Manifest, wanted: Sequence[Leaf]) -> None:
@@ -185,7 +133,7 @@ def compare_files(folder: Path, manifest: Manifest, max_bytes: int) -> None:
 def write(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a step whose files are on the disk; a crash leaves either all of it or none."""
     draft = folder / f"{NAME}.tmp"
-    draft.write_bytes(_encode(asdict(manifest)))
+    draft.write_bytes(encode(asdict(manifest)))
     sync(draft)
     os.replace(draft, folder / NAME)
     sync(folder)
@@ -209,8 +157,9 @@ def read(folder: Path) -> Manifest:
             needed = f"townlet-jax {fields['versions']['townlet-jax']} or newer is needed"
             raise CheckpointError(f"{path} has schema {fields['schema']}, this version reads {SCHEMA}: {needed}")
         fields.pop("sha256")
-        if _encode(fields) != raw:
+        if encode(fields) != raw:
             raise CheckpointError(f"{path} is damaged: its own sha256 differs")
+        fields = migrate_fields(fields, SCHEMA)
         fields["leaves"] = tuple((name, dtype, tuple(shape)) for name, dtype, shape in fields["leaves"])
         fields["files"] = {name: (size, sha) for name, (size, sha) in fields["files"].items()}
         return Manifest(**fields)
@@ -233,8 +182,8 @@ def sync_tree(folder: Path) -> None:
         sync(path)
 
 
-def _encode(fields: dict[str, Any]) -> bytes:
-    """The one canonical text of a manifest, with the sha256 of the rest inside."""
+def encode(fields: dict[str, Any]) -> bytes:
+    """The one canonical text of some fields, with the sha256 of the rest inside."""
 
     def text(value: dict[str, Any]) -> bytes:
         return json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode()

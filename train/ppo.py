@@ -8,23 +8,21 @@ The learner itself is `train/learner.py`.
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
 
 from townlet_jax.config.load import Document, dump
-from townlet_jax.telemetry import kpis
 
 from . import runs
-from .checkpoint import latest, rewind, save
-from .cli import Stop, command
+from .checkpoint import latest, rewind
+from .cli import command
 from .config import TrainConfig, load_config
 from .episode import show
 from .logging import Run, RunError, open_run, plot_curve
-from .progress import Progress
+from .session import learn, scored
 from .thresholds import Stability, load_gate
-from .types import Array, Runner
+from .types import Runner
 from .watch import Watch
 
 DEFAULT = "ppo_town"
@@ -58,7 +56,10 @@ def configured(options: argparse.Namespace) -> tuple[TrainConfig, Document]:
 def named(options: argparse.Namespace) -> str:
     """The name of a new run, after its world was compiled, so that a refused run leaves no folder."""
     config, document = configured(options)
-    runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+    run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+    if config.best_by != TrainConfig().best_by:
+        shapes = jax.eval_shape(run.train.init, jax.random.key(0))
+        scored(run, jax.eval_shape(run.train.update, shapes)[1])
     return config.name
 
 
@@ -97,48 +98,6 @@ def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
     rewind(store, manifest.step)
     log.truncate_after(manifest.step)
     return run, log, runner
-
-
-def row_of(run: runs.Setup, update: int, metrics: dict[str, Array], seconds: float) -> dict[str, float]:
-    """The numbers of one update, by name; the rates come last, since they are the only ones that differ between equal runs."""
-    means = {name: float(value) for name, value in metrics.items()}
-    decisions = update * run.train.steps_per_update
-    return {
-        "update": update,
-        "agent_decisions": decisions,
-        "agent_steps": decisions * run.config.ticks_per_decision,
-        **kpis(run.world, means),
-        "decisions_per_second": run.train.steps_per_update / seconds,
-        "steps_per_second": run.train.steps_per_update * run.config.ticks_per_decision / seconds,
-    }
-
-
-def learn(
-    run: runs.Setup, log: Run, runner: Runner, watch: Callable[[dict[str, float]], object] | None = None
-) -> tuple[Runner, str]:
-    """Update until the run is complete, `watch` answers a row with something true, or somebody asks to stop.
-
-    Returns the runner, and the name of the signal if any.
-    """
-    store, total = runs.checkpoints(run), run.train.num_updates
-    done = int(runner.update)
-    if done >= total:
-        return runner, ""
-    with Stop() as stop, Progress() as progress:
-        progress.phase(f"compiling on {jax.devices()[0].platform}")
-        update = jax.jit(run.train.update, donate_argnums=0).lower(runner).compile()
-        enough = False
-        while done < total and not enough and not stop.asked:
-            begun = time.perf_counter()
-            runner, metrics = update(runner)
-            metrics, done = jax.device_get(metrics), done + 1
-            row = row_of(run, done, metrics, time.perf_counter() - begun)
-            log.log(row)
-            enough = bool(watch and watch(row))
-            progress.update(done, total, row)
-            if done % run.config.checkpoint_every == 0 or done == total or enough or stop.asked:
-                save(store, done, runner, runs.identity(run))
-        return runner, stop.asked
 
 
 def pictures(run: runs.Setup, runner: Runner) -> None:

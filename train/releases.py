@@ -26,9 +26,11 @@ from townlet_jax.types import World
 from . import golden as goldens
 from . import runs
 from .checkpoint import Store, open_store, restore, save
+from .errors import CheckpointError, told_as
 from .golden import Golden
+from .leaves import policy_hash
 from .logging import CONFIG, RunError
-from .manifest import CheckpointError, digest_of, leaf_table, sync, to_host, told_as
+from .manifest import sync
 from .players import Player
 from .program import learned
 
@@ -63,11 +65,6 @@ class Loaded(NamedTuple):
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def policy_hash(params: Any) -> str:
-    """The sha256 of parameters: paths, types, shapes and bytes."""
-    return digest_of(leaf_table(params), [to_host(leaf) for leaf in jax.tree.leaves(params)])
 
 
 def seal(path: Path, fields: dict[str, Any]) -> None:

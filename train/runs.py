@@ -1,6 +1,7 @@
 """The folder of a run as the learner sees it: configuration, world, checkpoints."""
 
 import fcntl
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -8,23 +9,30 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
+from townlet_jax import policies
 from townlet_jax.config.load import Document, dump, read_yaml, validate
 from townlet_jax.core import fixed
 from townlet_jax.observe import schema
 from townlet_jax.types import World
 from townlet_jax.worlds import compile_document, read
 
-from .checkpoint import CheckpointError, Store, open_store, restore
+from .checkpoint import Store, best, open_store, restore
 from .config import TrainConfig
+from .errors import CheckpointError
 from .learner import make_train
 from .logging import CONFIG, RunError
 from .manifest import NAME as MANIFEST
 from .manifest import Manifest
+from .players import Player, memoryless
+from .sharding import mesh_of
 from .types import Runner, Train
 
 WORLD = "world.yaml"
 CHECKPOINTS = "checkpoints"
+BEST = "best"  # the step of the highest score
+HOUSEKEEPING = ("name", "checkpoint_every", "keep_checkpoints", "keep_best", "best_by")  # may change between resumes
 
 
 class Setup(NamedTuple):
@@ -36,6 +44,7 @@ class Setup(NamedTuple):
     world_document: Document
     world: World
     train: Train
+    mesh: Mesh | None  # devices over which the towns are spread; None for one
 
 
 def setup(folder: Path, config: TrainConfig, document: Document, world_document: Document) -> Setup:
@@ -66,7 +75,35 @@ def setup(folder: Path, config: TrainConfig, document: Document, world_document:
             raise RunError(
                 f"ticks_per_decision {config.ticks_per_decision} does not divide the world's episode_ticks {episode}"
             )
-    return Setup(folder, config, document, world_document, world, make_train(world, config))
+    fits(world, config)
+    mesh = mesh_of(config.shards)
+    train = make_train(world, config, teacher_of(config), mesh)
+    return Setup(folder, config, document, world_document, world, train, mesh)
+
+
+def fits(world: World, config: TrainConfig) -> None:
+    """Refuse networks and teachers that need a system which the world does not run.
+
+    Raises:
+        RunError: names the key and the system.
+    """
+    needs = []
+    if config.embedding:
+        needs.append((f"embedding {config.embedding}", "identities"))
+    if config.roles == "jobs":
+        needs.append(("roles 'jobs'", "employment"))
+    if config.teacher == "scripted":
+        needs += [("teacher 'scripted'", name) for name in ("needs", "affordances", "economy")]
+    for what, system in needs:
+        if not world.static.has(system):
+            raise RunError(f"{what} needs the system {system!r}, which the world {world.static.name!r} does not run")
+    if (config.mix or config.bc_coef) and config.teacher == "none":
+        raise RunError("mix and bc_coef need a teacher: --set teacher=scripted")
+
+
+def teacher_of(config: TrainConfig) -> Player | None:
+    """Whom the policy of a configuration imitates."""
+    return memoryless(policies.scripted, config.ticks_per_decision) if config.teacher == "scripted" else None
 
 
 def new(folder: Path, config: TrainConfig, document: Document, world_set: tuple[str, ...] = ()) -> Setup:
@@ -91,7 +128,7 @@ def identity(run: Setup) -> dict[str, Any]:
     """What a checkpoint must agree with, written into its manifest."""
     static = run.world.static
     return {
-        "config": {key: value for key, value in run.document.tree.items() if key != "name"},
+        "config": {key: value for key, value in run.document.tree.items() if key not in HOUSEKEEPING},
         "world": static.name,
         "world_version": static.version,
         "config_id": static.config_id,
@@ -102,7 +139,7 @@ def identity(run: Setup) -> dict[str, Any]:
 
 def checkpoints(run: Setup) -> Store:
     """The store of a run's checkpoints."""
-    return open_store(run.folder / CHECKPOINTS, run.config.keep_checkpoints)
+    return open_store(run.folder / CHECKPOINTS, run.config.keep_checkpoints, keep_best=run.config.keep_best)
 
 
 def finished_saves(run: Setup) -> list[Path]:
@@ -130,22 +167,55 @@ def alone(folder: Path, doing: str = "training in") -> Iterator[None]:
         yield
 
 
-def load_runner(run: Setup, step: int | None = None) -> tuple[Runner, Manifest]:
-    """The runner of the newest sound checkpoint, or of a certain one.
+def step_of(word: str) -> int | str:
+    """What `--step` says: the number of an update, or `best`.
+
+    Raises:
+        ArgumentTypeError: it says something else.
+    """
+    if word != BEST and not (word.isascii() and word.isdecimal()):
+        raise ArgumentTypeError(f"{word!r} is not allowed (the number of a checkpoint, or {BEST})")
+    return word if word == BEST else int(word)
+
+
+def load_runner(run: Setup, step: int | str | None = None) -> tuple[Runner, Manifest]:
+    """The runner of the newest sound checkpoint, of the best one, or of a certain one.
+
+    Args:
+        run: whose.
+        step: a number, `BEST`, or None for the newest.
 
     Raises:
         CheckpointError: there is none, it is damaged, or it was made with another configuration (the keys are named).
     """
-    key = jax.random.key(run.config.seed)
-    runner, manifest = restore(checkpoints(run), jax.eval_shape(run.train.init, key), step)
-    mine, its = identity(run), manifest.meta
+    store = checkpoints(run)
+    if step == BEST:
+        step = best(store)
+        if step is None:
+            raise CheckpointError(f"no step in {store.folder} has a score and verifies: ask for a step by its number")
+    target = jax.eval_shape(run.train.init, jax.random.key(run.config.seed))
+    fits = lambda manifest: agree(run, manifest.meta, f"step {manifest.step} in {store.folder}")
+    return restore(store, target, step, agree=fits)
+
+
+def agree(run: Setup, its: dict[str, Any], what: str) -> None:
+    """Compare the identity of a checkpoint with that of a run.
+
+    Args:
+        run: that wants to use it.
+        its: the identity of the checkpoint.
+        what: the checkpoint, in words.
+
+    Raises:
+        CheckpointError: they differ; it says in what.
+    """
+    mine = identity(run)
     differs = [name for name in mine if mine[name] != its.get(name)]
     if differs:
         raise CheckpointError(
-            f"step {manifest.step} in {run.folder / CHECKPOINTS} was made with another {', '.join(differs)}: "
+            f"{what} was made with another {', '.join(differs)}: "
             + "; ".join(_difference(name, its.get(name), mine[name]) for name in differs)[:400]
         )
-    return runner, manifest
 
 
 def _difference(name: str, its: Any, mine: Any) -> str:

@@ -114,3 +114,28 @@ def test_a_citizen_at_leisure_eats_early(board):
     state = street.state(tick=40, needs=[fixed.to_need(EARLY - 0.01), *[fixed.to_need(0.9)] * 2], items=[1, 1])
     action = int(policies.scripted(street.world, state, jax.random.key(0))[0])
     assert street.world.static.actions.names[action] == "go_eat"
+
+
+@pytest.mark.parametrize(("urgent", "choice"), [(0.3, "go_work"), (0.6, "go_eat")])
+def test_a_citizen_of_other_habits_minds_its_own_thresholds(board, urgent, choice):
+    street = board("###########\n#W.B.S.C.@#\n#.........#\n#h..0...K.#\n###########")
+    state = street.state(tick=95, needs=[fixed.to_need(0.45), *[fixed.to_need(0.9)] * 2])  # the shift begins at 100
+    names = street.world.static.actions.names
+    one = lambda share: policies.citizen(urgent=share)(street.world, state, jax.random.key(0))[0]
+    assert names[int(one(urgent))] == choice
+    both = jax.jit(jax.vmap(one))(jnp.array([0.3, 0.6], jnp.float32))  # thresholds may be arrays
+    assert [names[int(action)] for action in both] == ["go_work", "go_eat"]
+
+
+def test_the_shipped_thresholds_are_the_script(town):
+    state = town.reset(jax.random.key(3))
+    pair = [jax.jit(policy)(town.world, state, jax.random.key(0)) for policy in (policies.scripted, policies.citizen())]
+    assert pair[0].tolist() == pair[1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [({"urgent": 2}, "shares from 0 to 1"), ({"greed": 1}, "no threshold 'greed'")]
+)
+def test_thresholds_out_of_bounds_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        policies.citizen(**wrong)

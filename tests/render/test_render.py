@@ -178,11 +178,11 @@ def test_talks_quarrels_and_events_are_told():
     good = chat.replace(partner=three(1, NOBODY, NOBODY), outcome=np.array([1, 0, 0], np.int8))
     shy = chat.replace(partner=three(NOBODY, NOBODY, 1), outcome=np.array([0, 0, 3], np.int8))
     words = lambda **slots: [someone.words for someone in people(world, state.put(**slots))]
-    assert words(chat=good)[:2] == ["talking to 2", "talking to 1"]
-    assert words(chat=shy)[2] == "not talking to 2" and "talking" not in words(chat=shy)[1]
+    assert words(chat=good)[:2] == ["talking to Kai", "talking to Avery"]
+    assert words(chat=shy)[2] == "not talking to Kai" and "talking" not in words(chat=shy)[1]
     assert words(queues=queues.replace(conflict=three(NOBODY, 2, 1)))[1:] == [
-        "quarrelling with 3",
-        "quarrelling with 2",
+        "quarrelling with Blair",
+        "quarrelling with Kai",
     ]
     dark = state.put(perturbations=events.replace(ends=state.tick + np.array([0, 5, 9], np.int32)))
     assert happenings(world, state) == () and happenings(world, dark) == ("blackout", "invitation")
@@ -318,7 +318,7 @@ def test_an_mp4_has_a_frame_a_state_and_even_sides(tiny, tmp_path):
 
 
 def test_other_suffixes_and_empty_films_are_refused(town, tmp_path):
-    with pytest.raises(ValueError, match=r"\.gif and \.mp4"):
+    with pytest.raises(ValueError, match=r"\.gif, \.html, \.mp4"):
         animate(TOWN, [town], tmp_path / "town.avi")
     with pytest.raises(ValueError, match="no states"):
         animate(TOWN, [], tmp_path / "town.gif")

@@ -50,6 +50,7 @@ TRAINS = {
     "empty": ("", ["train.yaml"]),
     "longer than a commitment": ("world: town\nticks_per_decision: 30\n", ["ticks_per_decision", "commit_ticks"]),
     "another discount": ("world_set: ['systems.rewards.shaping={gamma: 0.9}']\n", ["gamma 0.9995", "shaping, 0.9:"]),
+    "unknown measure": ("best_by: retrun_per_day\n", ["best_by", "Did you mean 'return_per_day'"]),
     "not whole decisions": ("world: town\nticks_per_decision: 7\n", ["ticks_per_decision 7", "7200"]),
 }
 

@@ -13,10 +13,10 @@ from townlet_jax import engine
 from townlet_jax.worlds import compile_document, read
 from train import golden, promote, releases, runs
 from train.config import load_config
+from train.errors import CheckpointError
 from train.gates import FAIL, HOLD, PROMOTE, Judgement, candidate_of, decided, second_of, variant_gate
 from train.learner import make_train
 from train.logging import RunError
-from train.manifest import CheckpointError
 from train.players import Choice, Player
 from train.program import learned
 from train.shadow import Played, Verdict, changed, play, shortfalls, streak_of, town_keys, verdicts

@@ -29,6 +29,7 @@ def names_of(config: Any, layout: Layout) -> Names:
         offer_kinds=tuple(offer.at for offer in offers),
         jobs=tuple(job.name for job in jobs),
         places=tuple(layout.place_names),
+        residents=tuple(resident.name for resident in config.start.residents),
     )
 
 

@@ -2,6 +2,6 @@
 
 from .random import random
 from .scheduled import scheduled
-from .scripted import scripted
+from .scripted import citizen, scripted
 
-__all__ = ["random", "scheduled", "scripted"]
+__all__ = ["citizen", "random", "scheduled", "scripted"]

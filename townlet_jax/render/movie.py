@@ -1,20 +1,21 @@
-"""Moving pictures: GIF by Pillow, MP4 by imageio."""
+"""Moving pictures: GIF by Pillow, MP4 by imageio, and a page for a browser."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..types import State, World
-from . import clock, palette
+from . import clock, page, palette
+from .card import Focus
 from .pen import EXTRA, pillow
 from .picture import frame
 from .plan import plan
 from .scene import meetings, sky
 
-SUFFIXES = (".gif", ".mp4")
+SUFFIXES = (".gif", ".html", ".mp4")
 SAMPLES = 10  # frames from which the palette of a GIF is made
 HOLD = 4  # times as long as the others does a frame last in which people talk or quarrel, or nobody would see it
 COLOURS = 255  # of a GIF; Pillow keeps one for what has not changed
@@ -29,38 +30,50 @@ def animate(
     scale: int = 12,
     panel: bool = True,
     ties: bool = True,
+    focus: Sequence[Focus] | None = None,
 ) -> Path:
     """Write a film of one town.
 
     Args:
         world: the world.
         states: one town at one tick after the other, on the host.
-        path: where to write; the suffix says how, `.gif` or `.mp4`.
+        path: where to write; the suffix says how: `.gif`, `.mp4`, or `.html` for one page that needs no network.
         fps: frames a second, 1 to 50; one in which people talk or quarrel stands longer.
         scale: pixels a cell.
         panel: whether the table of people is drawn beside the map.
         ties: whether strong ties are drawn as lines between people.
+        focus: whom each picture follows, one a state.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: the suffix is another, there are no states, or `fps` is out of bounds.
+        ValueError: the suffix is another, there are no states or not as many as `focus` says, or `fps` is out of bounds.
         RuntimeError: Pillow, or for MP4 imageio, is not installed.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"cannot write {path.name!r}: allowed are {' and '.join(SUFFIXES)}")
+        raise ValueError(f"cannot write {path.name!r}: allowed are {', '.join(SUFFIXES)}")
     if not 1 <= fps <= 50:
         raise ValueError(f"fps is {fps}: allowed are 1 to 50")
     states = list(states)
     if not states:
         raise ValueError("there are no states to draw")
-    frames = lambda some: (frame(world, state, scale, panel, ties) for state in some)
+    foci = [None] * len(states) if focus is None else list(focus)
+    if len(foci) != len(states):
+        raise ValueError(f"there are {len(states)} states and {len(foci)} foci: allowed is one a state")
+    drawn = (frame(world, state, scale, panel, ties, one) for state, one in zip(states, foci))
+    if path.suffix.lower() == ".mp4":
+        _mp4(path, drawn, holds(states), fps)
+        return path
+    samples = (frame(world, state, scale, panel, ties, foci[0]) for state in _samples(world, states))
+    colours = _palette(samples, plan(world).signs)
     if path.suffix.lower() == ".gif":
-        _gif(path, frames(states), _palette(frames(_samples(world, states)), plan(world).signs), holds(states), fps)
-    else:
-        _mp4(path, frames(states), holds(states), fps)
+        _gif(path, drawn, colours, holds(states), fps)
+        return path
+    words = [clock.clock(world, state).words for state in states]
+    told = page.Telling(plan(world).name.replace("_", " ").capitalize(), words, holds(states), fps)
+    page.write(path, (np.asarray(picture) for picture in _dull(drawn, colours)), colours, told)
     return path
 
 
@@ -91,12 +104,17 @@ def _palette(frames: Iterable[Any], signs: tuple[str, ...]) -> np.ndarray:
     return np.array(list(dict.fromkeys([*triples, *unused]))[:COLOURS], np.uint8)
 
 
+def _dull(frames: Iterable[Any], colours: np.ndarray) -> Iterator[Any]:
+    """Frames in the colours of a palette, without dither."""
+    Image = pillow().Image
+    mould = Image.new("P", (1, 1))
+    mould.putpalette(colours.tobytes())
+    return (picture.quantize(palette=mould, dither=Image.Dither.NONE) for picture in frames)
+
+
 def _gif(path: Path, frames: Iterator[Any], colours: np.ndarray, holds: list[int], fps: int) -> None:
     """Frames without dither, of which only what has changed is stored; all share one table of colours."""
-    Image, table = pillow().Image, colours.tobytes()
-    mould = Image.new("P", (1, 1))
-    mould.putpalette(table)
-    dull = (picture.quantize(palette=mould, dither=Image.Dither.NONE) for picture in frames)
+    dull = _dull(frames, colours)
     next(dull).save(
         path,
         save_all=True,
@@ -105,7 +123,7 @@ def _gif(path: Path, frames: Iterator[Any], colours: np.ndarray, holds: list[int
         loop=0,
         disposal=1,
         optimize=True,
-        palette=table + bytes(3),
+        palette=colours.tobytes() + bytes(3),
         transparency=COLOURS,
     )
 

@@ -11,7 +11,7 @@ from .lettering import shorten, width_of, write
 from .pen import pillow, reduce, sheet
 from .people import SHIFTS, Person, gerund
 from .plan import Plan
-from .scene import Scene
+from .scene import Scene, readable
 
 FULL = 16  # people; with more, the bars are left out
 LEAST = 11  # pixels, the smallest unit of a panel
@@ -84,6 +84,7 @@ def layout(
     full = number <= FULL
     longest = (
         [f"walking to {place}" for place in plan.places]
+        + [f"waiting for the {readable(kind)}" for kind in plan.kinds]
         + [f"{gerund(offer)} at home" for offer in offers]
         + ["moved away"]
     )
@@ -189,7 +190,8 @@ def _person(picture: Any, draw: Any, layout: Layout, someone: Person, sign: str,
     picture.paste(face, (round(left + 1.1 * u - face.width / 2), round(middle - face.height / 2)), face)
     words = left + 2.5 * u
     shift = _shift(someone) if full and someone.alive else ""
-    line = middle - 0.55 * u if shift else middle
+    name = someone.name if full and someone.alive else ""
+    line = middle - 0.55 * u if shift or name else middle
     ink = palette.INK if someone.alive else palette.GONE
     badge = marks.mark(sign, round(1.2 * u)) if sign else sprites.badge(someone.activity, someone.letter, u)
     picture.paste(badge, (round(words), round(line - badge.height / 2)), badge)
@@ -200,7 +202,10 @@ def _person(picture: Any, draw: Any, layout: Layout, someone: Person, sign: str,
     right = left + layout.column - (0.4 if layout.columns == 1 else 1.2) * u
     _write(draw, layout, (right, middle), f"{someone.coins:.2f}", palette.INK, 0.92, anchor="rm")
     colour = palette.SHIFT.get(someone.shift, palette.FAINT)
-    _write(draw, layout, (words + 1.35 * u, middle + 0.55 * u), shift, colour, 0.78, room=room)
+    told = f"{name} · " if name and shift else name
+    _write(draw, layout, (words + 1.35 * u, middle + 0.55 * u), told, palette.INK, 0.78, room=room)
+    wide = width_of(told, _size(u, 0.78))
+    _write(draw, layout, (words + 1.35 * u + wide, middle + 0.55 * u), shift, colour, 0.78, room=max(room - wide, 0))
     for index, _ in enumerate(layout.needs):
         _bar(draw, layout, words + layout.words + index * layout.bar, middle, someone.needs[index])
 

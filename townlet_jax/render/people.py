@@ -8,7 +8,7 @@ from ..core import fixed
 from ..systems import employment, intents, lifecycle
 from ..types import NOTHING, Agents, State, World
 from .plan import Plan, plan
-from .scene import meetings
+from .scene import meetings, readable
 
 MEANING: dict[str, tuple[str, ...]] = {  # activity -> words in the names of offers
     "sleep": ("sleep", "nap", "rest", "doze"),
@@ -41,6 +41,7 @@ class Person(NamedTuple):
     coins: float
     job: str  # the trade, "" if none
     shift: str  # a key of `palette.SHIFT`, "" if none
+    name: str  # as the YAML calls the first one of a slot, "" if it does not
 
 
 class _Doing(NamedTuple):
@@ -87,7 +88,7 @@ def _person(world: World, town: Plan, agents: Agents, doing: _Doing, a: int) -> 
     alive, works = bool(agents.alive[a]), world.static.has("employment") and doing.post[a] != NOTHING
     activity, words, letter = ("away", "not here yet" if doing.unborn[a] else "moved away", "")
     if alive:
-        activity, words, letter = _activity(world, town, doing, agents.cell, a)
+        activity, words, letter = _activity(world, town, doing, agents, a)
     return Person(
         index=a,
         alive=alive,
@@ -100,7 +101,14 @@ def _person(world: World, town: Plan, agents: Agents, doing: _Doing, a: int) -> 
         coins=float(agents.wallet[a] / fixed.COIN),
         job=town.trades[doing.post[a]] if works else "",
         shift=employment.STATES[doing.shift[a]] if works else "",
+        name=name_of(world, agents, a),
     )
+
+
+def name_of(world: World, agents: Agents, a: int) -> str:
+    """The name of who lives in a slot, in words; nothing for newcomers and where the YAML names nobody."""
+    names = world.static.names.residents
+    return readable(names[a]).capitalize() if a < len(names) and int(agents.generation[a]) == 0 else ""
 
 
 def _doing(world: World, state: State) -> _Doing:
@@ -143,16 +151,16 @@ def _company(state: State) -> dict[str, dict[int, int]]:
     return {"talks": talks, "shuns": shuns, "quarrels": quarrels}
 
 
-def _activity(world: World, town: Plan, doing: _Doing, cells: np.ndarray, a: int) -> tuple[str, str, str]:
+def _activity(world: World, town: Plan, doing: _Doing, agents: Agents, a: int) -> tuple[str, str, str]:
     """The activity of a living agent, the words for it and a letter."""
-    here = _where(town, int(cells[a]), a)
+    here = _where(town, int(agents.cell[a]), a)
     for activity, words, others in (
         ("quarrel", "quarrelling with", doing.quarrels),
         ("talk", "talking to", doing.talks),
         ("talk", "not talking to", doing.shuns),
     ):
         if a in others:
-            return activity, f"{words} {others[a] + 1}", ""
+            return activity, f"{words} {name_of(world, agents, others[a]) or others[a] + 1}", ""
     if doing.running[a]:
         offer = world.static.names.offers[doing.offer[a]]
         return meaning(offer), f"{gerund(offer)} {here}", offer[0].upper()

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from ..types import State, World
-from . import caption, clock, marks, overlay, palette, panel, sprites
+from . import caption, card, clock, marks, overlay, palette, panel, sprites
 from .backdrop import rooms, shade
+from .card import Focus
 from .pen import pillow
 from .people import Person, people
 from .plan import Plan, plan
@@ -18,7 +19,9 @@ LEAST = 12  # pixels of a unit of the panel of a small map
 LAMPS = "power"  # the utility without which no lamp burns
 
 
-def image(world: World, state: State, *, scale: int = 14, panel: bool = True, ties: bool = True) -> np.ndarray:
+def image(
+    world: World, state: State, *, scale: int = 14, panel: bool = True, ties: bool = True, focus: Focus | None = None
+) -> np.ndarray:
     """A picture of one town at one tick.
 
     Rooms in which somebody is awake have light at night. What never changes is drawn once a world and scale and kept. The sky,
@@ -30,6 +33,7 @@ def image(world: World, state: State, *, scale: int = 14, panel: bool = True, ti
         scale: pixels a cell, 4 to 64.
         panel: whether the table of people is drawn beside the map; without it there is a caption below the map.
         ties: whether strong ties are drawn as lines between people.
+        focus: whom to follow: a ring on the map, and a card of them in place of the table.
 
     Returns:
         u8[rows, columns, 3] red, green, blue.
@@ -38,15 +42,38 @@ def image(world: World, state: State, *, scale: int = 14, panel: bool = True, ti
         RuntimeError: Pillow is not installed.
         ValueError: the state holds more than one town, or the scale is out of bounds.
     """
-    return np.asarray(frame(world, state, scale, panel, ties))
+    return np.asarray(frame(world, state, scale, panel, ties, focus))
 
 
-def frame(world: World, state: State, scale: int, with_panel: bool, ties: bool = True) -> Any:
+def frame(
+    world: World, state: State, scale: int, with_panel: bool, ties: bool = True, focus: Focus | None = None
+) -> Any:
     """The same as a Pillow image, for `animate`."""
     if not 4 <= scale <= 64:
         raise ValueError(f"scale is {scale}: allowed are 4 to 64 pixels a cell")
+    if focus is not None and not 0 <= focus.agent < world.static.num_agents:
+        raise ValueError(f"agent {focus.agent} is not in the town: allowed are 0 to {world.static.num_agents - 1}")
     pillow()
     town, folk, time, now = plan(world), people(world, state), clock.clock(world, state), scene(world, state, ties)
+    ground = _map(town, folk, time, now, scale, focus)
+    if not with_panel:
+        return _stacked(ground, caption.strip(town, ground.width, scale, time, now))
+    names = world.static.names
+    unit = min(scale, max(min(ground.width // ACROSS, ground.height // DOWN), LEAST))
+    signs = tuple(sign for sign in town.signs if ties or sign not in marks.BONDS)
+    arranged = panel.layout(town, names.offers, names.needs, unit, ground.height, signs)
+    if focus is None:
+        beside = panel.panel(arranged, town, time, folk, now)
+    else:
+        beside = _card(world, state, town, folk, time, now, focus, arranged, scale)
+    picture = pillow().Image.new("RGB", (ground.width + beside.width, beside.height), palette.PAPER)
+    picture.paste(ground, (0, 0))
+    picture.paste(beside, (ground.width, 0))
+    return picture
+
+
+def _map(town: Plan, folk: list[Person], time: clock.Clock, now: Scene, scale: int, focus: Focus | None) -> Any:
+    """The map with all that is on it."""
     ground = _lit(town, folk, clock.level(time.hours), scale, now)
     overlay.out_of_service(ground, town, now.shut, scale)
     spots = overlay.spots(town, folk)
@@ -55,16 +82,33 @@ def frame(world: World, state: State, scale: int, with_panel: bool, ties: bool =
     overlay.links(ground, placed, spots, scale)
     _crowd(ground, folk, spots, now, scale)
     overlay.meetings(ground, placed, scale)
-    if not with_panel:
-        return _stacked(ground, caption.strip(town, ground.width, scale, time, now))
-    names = world.static.names
-    unit = min(scale, max(min(ground.width // ACROSS, ground.height // DOWN), LEAST))
-    signs = tuple(sign for sign in town.signs if ties or sign not in marks.BONDS)
-    arranged = panel.layout(town, names.offers, names.needs, unit, ground.height, signs)
-    picture = pillow().Image.new("RGB", (ground.width + arranged.width, arranged.height), palette.PAPER)
-    picture.paste(ground, (0, 0))
-    picture.paste(panel.panel(arranged, town, time, folk, now), (ground.width, 0))
-    return picture
+    if focus is not None and focus.agent in spots:
+        card.ring(ground, *(part * scale for part in spots[focus.agent]), focus.agent, scale)
+    return ground
+
+
+def _card(
+    world: World,
+    state: State,
+    town: Plan,
+    folk: list[Person],
+    time: clock.Clock,
+    now: Scene,
+    focus: Focus,
+    arranged: panel.Layout,
+    scale: int,
+) -> Any:
+    """The card of whom a picture follows, as wide as the table would be."""
+    needs, unit, view = world.static.names.needs, arranged.unit, None
+    size = arranged.width, max(arranged.height, card.height(unit, len(needs), scale, bool(focus.title)))
+    someone = folk[focus.agent]
+    if scale < card.LARGE:
+        large = _map(town, folk, time, now, card.CLOSER * scale, focus)
+        row, column = divmod(someone.cell, town.columns)
+        spot = (column + 0.5, row + 0.5)
+        view = card.closer(large, spot, card.CLOSER * scale, card.view_size(arranged.width, unit))
+    title, has = town.name.replace("_", " ").capitalize(), card.carried(world, state, focus.agent)
+    return card.card(size, unit, title, time, now, someone, needs, has, focus, view)
 
 
 def _stacked(upper: Any, lower: Any) -> Any:

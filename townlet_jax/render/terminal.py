@@ -136,4 +136,5 @@ def _line(someone: Person, needs: tuple[str, ...], color: bool) -> str:
     shares = [_ink(f"{need} {share:4.0%}", palette.need(share), color) for need, share in zip(needs, someone.needs)]
     shift = f"{someone.job.replace('_', ' ')}, {SHIFTS[someone.shift]}" if someone.shift else ""
     tail = _ink(shift, palette.SHIFT.get(someone.shift, palette.FAINT), color)
-    return "  ".join([f"{head} {someone.words:<24}", *shares, f"{someone.coins:6.2f} coins", tail]).rstrip()
+    words = f"{someone.name}: {someone.words}" if someone.name else someone.words
+    return "  ".join([f"{head} {words:<24}", *shares, f"{someone.coins:6.2f} coins", tail]).rstrip()

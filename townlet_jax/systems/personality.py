@@ -185,7 +185,7 @@ def arrival_order(world: World, state: State) -> Array:
     return temper.defer(trait(state, "patience"), state.intent.priority)
 
 
-def early(world: World, state: State, ticks: int) -> Array:
+def early(world: World, state: State, ticks: Array | int) -> Array:
     """How many ticks early people want to be at work, where others take some: i16[A], at most MAX_BUFFER."""
     if not world.static.has("personality"):
         return jnp.full(world.static.num_agents, ticks, jnp.int16)

@@ -181,13 +181,15 @@ def header_of(file: str | Path) -> dict[str, Any]:
     """What a replay file says of itself: format, config_id, seed, town, tick, rule, views and settings.
 
     Raises:
-        ValueError: it is no replay file of `fuzz`, or has another format.
+        ValueError: it cannot be read, is no replay file of `fuzz`, or has another format.
     """
     try:
         with np.load(file, allow_pickle=False) as data:
             header: dict[str, Any] = json.loads(bytes(data["header"]))
     except (KeyError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
         raise ValueError(f"{file}: not a replay file of the fuzz") from None
+    except OSError as error:
+        raise ValueError(f"{file}: {error.strerror or error}") from None
     if header.get("format") != FORMAT:
         raise ValueError(f"{file}: format {header.get('format')} (allowed: {FORMAT})")
     return header

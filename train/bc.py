@@ -1,0 +1,147 @@
+"""Behaviour cloning from the command line: learn to do what a dataset's policy did.
+
+    python -m train.capture --policy scripted --every 15 --num-envs 256 --days 5 --out data/scripted
+    python -m train.bc --data data/scripted --config bc_town
+    python -m train.evaluate --run runs/bc_town
+    python -m train.ppo --resume runs/bc_town
+
+What is left behind is a run that has not been updated yet: evaluate it, replay it, or go on with PPO. `bc.jsonl` has a row for each
+epoch, `bc.json` the verdict. The exit code is 1 if the accuracy on the held-out towns is below `bc.gate`.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from townlet_jax.config.load import read_yaml
+
+from . import runs, shards
+from .checkpoint import save
+from .cli import command
+from .cloning import Cloning, Learner, cloning, epoch, held_out
+from .config import load_config
+from .dataset import Dataset, open_dataset, split
+from .logging import RunError, open_run
+from .types import Runner
+
+DEFAULT = "bc_town"
+ROWS, RESULT = "bc.jsonl", "bc.json"
+FORBIDDEN = 0.01  # share of the recorded decisions that may be actions which the policy may not take
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of `python -m train.bc`."""
+    title = "Clone the behaviour in a dataset."
+    options = argparse.ArgumentParser("python -m train.bc", description=title, allow_abbrev=False)
+    options.add_argument("--data", type=Path, required=True, help="a dataset of train.capture")
+    options.add_argument("--config", help="a shipped training configuration, or a YAML file; the default is bc_town")
+    options.add_argument("--set", action="append", default=[], metavar="A=1", help="change the configuration")
+    options.add_argument("--name", help="run folder below --runs; the default is the configuration's name")
+    options.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made")
+    return options
+
+
+def setup(options: argparse.Namespace, dataset: Dataset) -> runs.Setup:
+    """A run in the dataset's own world that has not begun; nothing is written yet.
+
+    Raises:
+        RunError: decisions of the dataset are of another length than those of the configuration.
+        ConfigError: the configuration is wrong, or does not fit the world.
+    """
+    name = (f"name={options.name}",) if options.name else ()
+    config, document = load_config(options.config or DEFAULT, (*options.set, *name))
+    every = dataset.schema.ticks_per_decision
+    if config.ticks_per_decision != every:
+        raise RunError(
+            f"ticks_per_decision {config.ticks_per_decision} is not that of {dataset.folder}, {every}:"
+            f" capture with --every {config.ticks_per_decision}, or --set ticks_per_decision={every}"
+        )
+    return runs.setup(options.runs / config.name, config, document, read_yaml(dataset.folder / shards.WORLD))
+
+
+def clone(run: runs.Setup, learns: Dataset, tests: Dataset) -> tuple[Any, list[dict[str, float]]]:
+    """Learn for all epochs. Returns the weights, and a row for each epoch.
+
+    Raises:
+        RunError: the dataset's policy did what this one may not do.
+    """
+    config, rows = run.config, []
+    batches = sum(len(pick) for pick in learns.picks) // config.bc.num_towns
+    if not batches:
+        raise RunError(f"bc.num_towns {config.bc.num_towns} is more than the {learns.num_towns} towns to learn from")
+    per_epoch = batches * -(-learns.schema.timesteps // config.bc.num_steps)
+    program: Cloning = cloning(run.world, config, per_epoch * config.bc.epochs)
+    params = jax.jit(run.train.init)(jax.random.key(config.seed)).params
+    learner = Learner(params, program.optimiser.init(params))
+    for number in range(config.bc.epochs):
+        begun = time.perf_counter()
+        learner, seen = epoch(program, learner, learns, number)
+        if seen["forbidden"] > FORBIDDEN:
+            raise RunError(
+                f"{seen['forbidden']:.0%} of the decisions in {learns.folder} are actions that actions={config.actions!r} forbids"
+            )
+        unseen = held_out(program, learner.params, tests)
+        row = {"epoch": number + 1, **seen, **{f"held_out/{name}": value for name, value in unseen.items()}}
+        rows.append(row)
+        print(
+            f"epoch {number + 1} of {config.bc.epochs}: loss {seen['loss']:.3f}, accuracy {seen['accuracy']:.3f},"
+            f" held out {unseen['accuracy']:.3f}, {time.perf_counter() - begun:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+    return learner.params, rows
+
+
+def write(run: runs.Setup, runner: Runner, rows: list[dict[str, float]], result: dict[str, Any]) -> None:
+    """The folder of the run, with a checkpoint of it at its start; whole or not at all, as the checkpoint comes last.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    config_text, world_text = runs.texts(run)
+    open_run(run.folder, config_text)
+    try:
+        (run.folder / runs.WORLD).write_text(world_text)
+        (run.folder / ROWS).write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+        (run.folder / RESULT).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise RunError(f"cannot write into {run.folder}: {error.strerror}") from None
+    save(runs.checkpoints(run), 0, runner, runs.identity(run))
+
+
+def main() -> None:
+    """Run `python -m train.bc`."""
+    options = parser().parse_args()
+    dataset = open_dataset(options.data)
+    run = setup(options, dataset)
+    with runs.alone(run.folder):
+        if (run.folder / "config.yaml").exists():
+            raise RunError(f"{run.folder} already holds a run: choose another --name")
+        learns, tests = split(dataset, run.config.bc.held_out, run.config.seed)
+        params, rows = clone(run, learns, tests)
+        runner = jax.jit(run.train.init)(jax.random.key(run.config.seed)).replace(params=params)
+        accuracy, gate = rows[-1]["held_out/accuracy"], run.config.bc.gate
+        passed = accuracy >= gate
+        result = {
+            "dataset": str(options.data),
+            "samples": {sample.sample: sample.sha256 for sample in dataset.manifest.samples},
+            "towns": learns.num_towns,
+            "held_out_towns": tests.num_towns,
+            "accuracy": accuracy,
+            "gate": gate,
+            "passed": passed,
+            **rows[-1],
+        }
+        write(run, runner, rows, result)
+    print(f"held-out accuracy {accuracy:.3f} in {tests.num_towns} towns, {'at least' if passed else 'below'} {gate:g}")
+    print(f"evaluate python -m train.evaluate --run {run.folder}\ngo on    python -m train.ppo --resume {run.folder}")
+    sys.exit(0 if passed else 1)
+
+
+if __name__ == "__main__":
+    command(main)
