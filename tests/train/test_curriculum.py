@@ -1,10 +1,6 @@
 """A curriculum: gates over windows of rows, orders, what is carried on, and a climb that is killed and goes on."""
 
-import json
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -332,26 +328,6 @@ def test_a_damaged_chronicle_is_refused(tmp_path):
     path.write_text(lines[0][:9] + "\n" + lines[1])
     with pytest.raises(RunError, match="line 1 is damaged"):
         read_events(tmp_path)
-
-
-@pytest.mark.slow
-def test_sigkill_at_any_moment_shows_nowhere(whole, tmp_path):
-    """Killed after 9, 11, ... seconds, again and again, until it comes through: the same bytes as undisturbed."""
-    words = [sys.executable, "-m", "train.curriculum", "--runs", str(tmp_path), "--no-pictures"]
-    config, folder, seconds, kills = str(written(tmp_path)), tmp_path / "tiny", 9.0, 0
-    while kills < 30:
-        more = ["--resume", str(folder)] if (folder / curriculum.PLAN).exists() else ["--config", config]
-        process = subprocess.Popen([*words, *more], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
-        try:
-            assert process.wait(seconds) == 0
-            break
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills, seconds = kills + 1, seconds + 2.0
-    ours, theirs = left_behind(folder), left_behind(whole)
-    assert kills and [step for step, _, _ in ours[0]] == [step for step, _, _ in theirs[0]]
-    assert json.dumps(ours[1]) == json.dumps(theirs[1])
 
 
 def test_a_learner_of_one_stage_is_an_ordinary_one(tmp_path):
