@@ -29,6 +29,7 @@ from townlet_jax.worlds import read
 from train.config import TrainConfig
 from train.members import SweepConfig
 from train.population import PopulationConfig
+from train.stages import Curriculum
 from train.thresholds import Gate
 
 DOCS = Path(__file__).parent
@@ -139,6 +140,11 @@ Such as `configs/sweeps/seeds_and_rates.yaml`; see [sweeps.md](sweeps.md).
 Such as `configs/sweeps/pbt_town.yaml`; see [sweeps.md](sweeps.md).
 
 {population}
+## The curriculum
+
+Such as `configs/train/curriculum.yaml`; see [curriculum.md](curriculum.md).
+
+{curriculum}
 ## The gate of promotions
 
 Such as `configs/promotion/gate.yaml`; see [promotion.md](promotion.md).
@@ -347,6 +353,7 @@ def configuration() -> str:
         learner=keys(TrainConfig),
         sweep="\n".join(section("", SweepConfig)),
         population="\n".join(section("", PopulationConfig)),
+        curriculum="\n".join(section("", Curriculum)),
         gate="\n".join(section("", Gate)),
         commands="\n".join(commands),
     )
