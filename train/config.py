@@ -25,6 +25,15 @@ class Cloned(Section):
     gate: float = Field(0.9, ge=0, le=1, description="accuracy on the held-out towns that is asked for")
 
 
+class Annealed(Section):
+    """From the teacher's decisions to one's own, `python -m train.anneal`; it begins at `mix` and `bc_coef`."""
+
+    until: float = Field(0.5, gt=0, lt=1, description="share of the run at which nothing is the teacher's any more")
+    window: int = Field(5, ge=1, le=1000, description="updates over which the indicators are averaged")
+    freeze_drop: float = Field(0.3, gt=0, lt=1, description="fall below the teacher at which the mix stands still")
+    keep: float = Field(0.95, ge=0, le=10, description="share of the teacher's indicators that is asked for in the end")
+
+
 class TrainConfig(Section):
     """One PPO run. Names are those of CleanRL; a step is one decision of one agent, which lasts `ticks_per_decision` ticks."""
 
@@ -63,10 +72,12 @@ class TrainConfig(Section):
         0.0, ge=0, le=10, description="weight of novelty (random network distillation) at the start"
     )
     curiosity_share: float = Field(0.5, gt=0, le=1, description="share of the run after which curiosity weighs nothing")
+    teacher: Literal["none", "scripted"] = Field("none", description="whom the policy imitates while it learns")
     mix: float = Field(0.0, ge=0, le=1, description="chance that a decision is the teacher's")
     bc_coef: float = Field(0.0, ge=0, le=100, description="weight of the cross entropy of what the teacher would do")
     shards: int = Field(1, ge=1, le=65536, description="blocks in which towns are shuffled: a multiple of the devices")
     bc: Cloned = Field(Cloned(), description="behaviour cloning")
+    anneal: Annealed = Field(Annealed(), description="from the teacher to the policy, `python -m train.anneal`")
     persistence: float = Field(3.0, ge=0, le=10, description="initial logit of the option in progress")
     reset_pool: int = Field(256, ge=1, le=65536, description="fresh towns from which finished ones are replaced")
     checkpoint_every: int = Field(50, ge=1, description="updates between two checkpoints")

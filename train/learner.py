@@ -92,6 +92,8 @@ def update(program: Program, runner: Runner) -> tuple[Runner, dict[str, Array]]:
     data = Lesson(rollout, advantage, target, memory)
     runner, parts = jax.lax.scan(partial(epoch, program, data), runner, passes)
     missed = total((weights(rollout.alive, axis) * (target - rollout.value) ** 2).sum(), axis)
+    if program.teacher is not None:
+        more |= {"mix": runner.hyper.mix, "bc_coef": runner.hyper.bc_coef}
     metrics = {**mean(means, axis), **jax.tree.map(jnp.mean, parts), "value_error": missed, **more}
     return runner.replace(update=runner.update + 1), metrics
 

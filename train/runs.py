@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
+from townlet_jax import policies
 from townlet_jax.config.load import Document, dump, read_yaml, validate
 from townlet_jax.core import fixed
 from townlet_jax.observe import schema
@@ -23,6 +25,8 @@ from .learner import make_train
 from .logging import CONFIG, RunError
 from .manifest import NAME as MANIFEST
 from .manifest import Manifest
+from .players import Player, memoryless
+from .sharding import mesh_of
 from .types import Runner, Train
 
 WORLD = "world.yaml"
@@ -40,6 +44,7 @@ class Setup(NamedTuple):
     world_document: Document
     world: World
     train: Train
+    mesh: Mesh | None  # devices over which the towns are spread; None for one
 
 
 def setup(folder: Path, config: TrainConfig, document: Document, world_document: Document) -> Setup:
@@ -70,7 +75,35 @@ def setup(folder: Path, config: TrainConfig, document: Document, world_document:
             raise RunError(
                 f"ticks_per_decision {config.ticks_per_decision} does not divide the world's episode_ticks {episode}"
             )
-    return Setup(folder, config, document, world_document, world, make_train(world, config))
+    fits(world, config)
+    mesh = mesh_of(config.shards)
+    train = make_train(world, config, teacher_of(config), mesh)
+    return Setup(folder, config, document, world_document, world, train, mesh)
+
+
+def fits(world: World, config: TrainConfig) -> None:
+    """Refuse networks and teachers that need a system which the world does not run.
+
+    Raises:
+        RunError: names the key and the system.
+    """
+    needs = []
+    if config.embedding:
+        needs.append((f"embedding {config.embedding}", "identities"))
+    if config.roles == "jobs":
+        needs.append(("roles 'jobs'", "employment"))
+    if config.teacher == "scripted":
+        needs += [("teacher 'scripted'", name) for name in ("needs", "affordances", "economy")]
+    for what, system in needs:
+        if not world.static.has(system):
+            raise RunError(f"{what} needs the system {system!r}, which the world {world.static.name!r} does not run")
+    if (config.mix or config.bc_coef) and config.teacher == "none":
+        raise RunError("mix and bc_coef need a teacher: --set teacher=scripted")
+
+
+def teacher_of(config: TrainConfig) -> Player | None:
+    """Whom the policy of a configuration imitates."""
+    return memoryless(policies.scripted, config.ticks_per_decision) if config.teacher == "scripted" else None
 
 
 def new(folder: Path, config: TrainConfig, document: Document, world_set: tuple[str, ...] = ()) -> Setup:

@@ -1,0 +1,196 @@
+"""From a clone to a policy of its own: the teacher takes fewer and fewer decisions, then PPO goes on alone.
+
+    python -m train.anneal --clone runs/bc_town [--name anneal_town] [--set mix=0.8] [--set anneal.until=0.5]
+    python -m train.anneal --resume runs/anneal_town
+
+At first `mix` of all decisions are the teacher's, and the loss has the cross entropy of what it would do with the weight `bc_coef`.
+Both fall to 0 together over the share `anneal.until` of the run. They stand still while an indicator, averaged over `anneal.window`
+updates, is more than `anneal.freeze_drop` below what the teacher reaches alone. After that it is plain PPO.
+
+In the end the policy plays held-out towns against its teacher: `anneal_results.json`, and the exit code 0 (PASS) if it keeps the
+share `anneal.keep` of every indicator, 1 (HOLD) if the mix never reached 0, 2 (FAIL) else.
+"""
+
+import argparse
+import json
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from townlet_jax import policies
+
+from . import ppo, runs
+from .bc import RESULT as CLONED
+from .cli import command
+from .config import load_config
+from .evaluate import evaluate, show, summary, table, write
+from .logging import CONFIG, Row, RunError, open_run, read_rows
+from .players import memoryless
+from .program import learned
+from .session import learn
+from .types import Runner
+
+TEACHER, RESULT = "anneal.json", "anneal_results.json"
+WATCHED = ("return_per_day", "attendance", "needs_ok")  # indicators that the policy is to keep, if the world has them
+STEERING = ("return_per_day", "attendance")  # those of them that an update logs
+VERDICTS = ("PASS", "HOLD", "FAIL")  # by exit code
+BASE_TOWNS = 64  # in which the teacher plays alone, to know what is to be kept
+DAYS = 5.0
+DEFAULTS = ("teacher=scripted", "mix=0.8", "bc_coef=1.0")  # over the configuration of the clone
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of `python -m train.anneal`."""
+    title = "Go from a teacher's decisions to one's own."
+    options = argparse.ArgumentParser("python -m train.anneal", description=title, allow_abbrev=False)
+    start = options.add_mutually_exclusive_group(required=True)
+    start.add_argument("--clone", type=Path, metavar="RUN", help="begin with the policy of this run of train.bc")
+    start.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    options.add_argument("--any-clone", action="store_true", help="also begin with a clone that missed its gate")
+    options.add_argument("--set", action="append", default=[], metavar="A=1", help="change the clone's configuration")
+    options.add_argument("--name", default="anneal", help="run folder below --runs")
+    options.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made")
+    options.add_argument("--num-envs", type=int, default=256, help="held-out towns a seed in the end")
+    options.add_argument("--seeds", type=int, default=3, help="held-out seeds in the end")
+    options.add_argument("--no-pictures", action="store_true", help="write no curve.png and no episode.gif")
+    return options
+
+
+class Steering:
+    """Lowers `mix` and `bc_coef` after each update, unless an indicator has fallen too far.
+
+    What it does follows from the runner and the logged rows alone, so that a resumed run is steered as an uninterrupted one.
+    """
+
+    def __init__(self, run: runs.Setup, teacher: dict[str, float]):
+        self.config, self.num_updates, self.teacher = run.config, run.train.num_updates, teacher
+        self.recent = deque(read_rows(run.folder), maxlen=run.config.anneal.window)
+
+    def fallen(self) -> list[str]:
+        """The indicators that are too far below the teacher's on average over the window."""
+        mean = lambda name: sum(row[name] for row in self.recent) / len(self.recent)
+        least = lambda name: self.teacher[name] - self.config.anneal.freeze_drop * abs(self.teacher[name])
+        known = [name for name in STEERING if name in self.teacher and all(name in row for row in self.recent)]
+        return [name for name in known if self.recent and mean(name) < least(name)]
+
+    def __call__(self, runner: Runner, row: Row) -> Runner:
+        """The runner with the mix of the next update."""
+        self.recent.append(row)
+        if self.fallen():
+            return runner
+        config = self.config
+        step = config.mix / (config.anneal.until * self.num_updates)
+        mix = max(float(runner.hyper.mix) - step, 0.0)
+        share = mix / config.mix if config.mix else 0.0
+        share = share if share > 1e-4 else 0.0  # what rounding leaves is nothing
+        hyper = runner.hyper.replace(mix=jnp.float32(share * config.mix), bc_coef=jnp.float32(share * config.bc_coef))
+        return runner.replace(hyper=hyper)
+
+
+def begin(options: argparse.Namespace) -> tuple[runs.Setup, Any, Runner]:
+    """A run that begins with a clone's weights: its folder is made now.
+
+    Raises:
+        RunError: the clone missed its gate, or there is a run of that name.
+    """
+    source = runs.existing(options.clone)
+    cloned = options.clone / CLONED
+    if cloned.is_file() and not json.loads(cloned.read_text()).get("passed") and not options.any_clone:
+        raise RunError(f"{options.clone} missed its gate (see {cloned}): clone it better, or take it with --any-clone")
+    weights = runs.load_runner(source)[0].params
+    overrides = (*DEFAULTS, *options.set, f"name={options.name}")
+    config, document = load_config(options.clone / CONFIG, overrides)
+    run = runs.setup(options.runs / config.name, config, document, source.world_document)
+    if config.teacher == "none":
+        raise RunError("teacher 'none' teaches nothing: leave it out, or train with train.ppo")
+    fresh = jax.jit(run.train.init)(jax.random.key(config.seed))
+    if jax.tree.map(jnp.shape, fresh.params) != jax.tree.map(jnp.shape, weights):
+        raise RunError(f"the networks of {options.clone} have other sizes than the configuration says")
+    log = open_run(run.folder, runs.texts(run)[0])
+    try:
+        (run.folder / runs.WORLD).write_text(runs.texts(run)[1])
+        (run.folder / TEACHER).write_text(json.dumps(alone(run), indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise RunError(f"cannot write into {run.folder}: {error.strerror}") from None
+    return run, log, fresh.replace(params=weights)
+
+
+def alone(run: runs.Setup) -> dict[str, float]:
+    """What the teacher reaches when it decides as often as the policy does: indicator -> mean over towns."""
+    players = {"teacher": runs.teacher_of(run.config)}
+    found = evaluate(run.world, players, BASE_TOWNS, 1, round(DAYS * run.world.static.ticks_per_day))["teacher"]
+    return {name: float(values.mean()) for name, values in found.items()}
+
+
+def taught(run: runs.Setup) -> dict[str, float]:
+    """What the teacher reached when the run began.
+
+    Raises:
+        RunError: the run was not begun by this command, or its file is damaged.
+    """
+    path = run.folder / TEACHER
+    try:
+        return {str(name): float(value) for name, value in json.loads(path.read_text()).items()}
+    except FileNotFoundError:
+        raise RunError(f"{run.folder} was not begun by train.anneal: {TEACHER} is missing there") from None
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from None
+
+
+def verdict(run: runs.Setup, runner: Runner, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What became of the policy, from the indicators of `learned` and `scripted` by name: {key: {"iqm": ...}}."""
+    ours, theirs = found["learned"], found["scripted"]
+    shares = {
+        name: ours[name]["iqm"] / theirs[name]["iqm"] for name in WATCHED if name in theirs and theirs[name]["iqm"] > 0
+    }
+    lost = [name for name, share in shares.items() if share < run.config.anneal.keep]
+    left = float(runner.hyper.mix)
+    return {"verdict": VERDICTS[2 if lost else 1 if left > 0 else 0], "kept": shares, "lost": lost, "mix": left}
+
+
+def judge(run: runs.Setup, runner: Runner, options: argparse.Namespace) -> int:
+    """Play held-out towns, print and write what came of it. Returns the exit code."""
+    players = {"learned": learned(run.world, run.config, runner.params), "scripted": memoryless(policies.scripted)}
+    num_ticks = round(DAYS * run.world.static.ticks_per_day)
+    results = summary(evaluate(run.world, players, options.num_envs, options.seeds, num_ticks))
+    result = {
+        **verdict(run, runner, results["policies"]),
+        "run": run.config.name,
+        "updates": int(runner.update),
+        "towns": options.num_envs * options.seeds,
+        "days": DAYS,
+        **results,
+    }
+    write(run.folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
+    show(table(result))
+    kept = ", ".join(f"{name} {share:.0%}" for name, share in result["kept"].items())
+    print(f"{result['verdict']}: of the teacher's indicators the policy keeps {kept}; {run.folder / RESULT}")
+    return VERDICTS.index(result["verdict"])
+
+
+def main() -> None:
+    """Run `python -m train.anneal`."""
+    options = parser().parse_args()
+    if options.resume and not options.resume.is_dir():
+        raise RunError(f"{options.resume} holds no run")
+    with runs.alone(options.resume or options.runs / options.name):
+        if options.resume:
+            asked = argparse.Namespace(resume=options.resume, config=None, set=options.set, world_set=[], name=None)
+            run, log, runner = ppo.resume(asked)
+        else:
+            run, log, runner = begin(options)
+        runner, stopped = learn(run, log, runner, steer=Steering(run, taught(run)))
+        if stopped:
+            print(f"stopped by {stopped}; go on with: python -m train.anneal --resume {run.folder}")
+            sys.exit(130 if stopped == "SIGINT" else 0)
+        if not options.no_pictures:
+            ppo.pictures(run, runner)
+        sys.exit(judge(run, runner, options))
+
+
+if __name__ == "__main__":
+    command(main)
