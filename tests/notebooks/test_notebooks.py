@@ -182,7 +182,7 @@ def executed(path, folder):
             assert len(commands(cell.source)) == 1, f"{cell.id}: one command a cell"
             asked.append(nbformat.v4.new_code_cell("assert _exit_code == 0, _exit_code"))
     book.cells = asked
-    client = nbclient.NotebookClient(book, timeout=300, kernel_name="python3", resources={"metadata": {"path": folder}})
+    client = nbclient.NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}})
     client.execute()
     return book.cells
 
