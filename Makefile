@@ -17,7 +17,7 @@ help:
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e ".[viz,dev]"
+	$(BIN)/python -m pip install --quiet -e ".[viz,notebook,dev]"
 	@touch $@
 
 train: $(VENV)/.installed
