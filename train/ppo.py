@@ -15,7 +15,7 @@ import jax
 
 from townlet_jax.config.load import Document, dump
 
-from . import machines, runs
+from . import machines, memory, runs
 from .checkpoint import latest, rewind, silent, to_stderr
 from .cli import command
 from .config import TrainConfig, load_config
@@ -79,7 +79,16 @@ def begin(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
                 runs.checkpoints(run)
             except OSError as error:
                 raise RunError(f"cannot write into {folder}: {error.strerror}") from None
+    announce(run)
     return run, log, fresh(run)
+
+
+def announce(run: runs.Setup) -> None:
+    """Say how much memory an update will need, and warn if there is not so much."""
+    here = 1 if run.mesh is None else len(run.mesh.local_devices)
+    if machines.first():
+        need = memory.estimate(run.world, run.config, 1 if run.mesh is None else run.mesh.size)
+        print("\n".join(memory.report(need, here)), file=sys.stderr)
 
 
 def fresh(run: runs.Setup) -> Runner:
@@ -109,6 +118,7 @@ def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
             log = open_run(run.folder, runs.texts(run)[0], resume=True)
             rewind(store, step if runner is not None else -1)
             log.truncate_after(step)
+    announce(run)
     return run, log, fresh(run) if runner is None else runner
 
 
