@@ -1,6 +1,6 @@
 """The estimate of memory beside what the compiled update takes.
 
-    python -m benchmarks.memory [--out benchmarks/results/memory.json] [NAME ...]
+    python benchmarks/memory.py [--out benchmarks/results/memory.json] [NAME ...]
 
 `program` is what XLA lays out for the update: arguments, results that are not in their place, and temporaries. `resident` is how
 far the process grew above where it stood when the update was compiled, plus the arguments; on a CPU under Linux only, and less
@@ -90,7 +90,7 @@ def grown(update, runner, arguments: int) -> int | None:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser("python -m benchmarks.memory", allow_abbrev=False)
+    options = argparse.ArgumentParser("python benchmarks/memory.py", allow_abbrev=False)
     options.add_argument("names", nargs="*", metavar="NAME", help=f"which of: {', '.join(CASES)}; the default is all")
     options.add_argument("--out", type=Path)
     options.add_argument("--one", choices=CASES, help=argparse.SUPPRESS)
@@ -104,12 +104,16 @@ def main() -> None:
     for name in chosen.names or CASES:
         flags = os.environ.get("XLA_FLAGS", "")
         force = f" --xla_force_host_platform_device_count={DEVICES[name]}" if name in DEVICES else ""
-        command = [sys.executable, "-m", "benchmarks.memory", "--one", name]
-        done = subprocess.run(command, env={**os.environ, "XLA_FLAGS": flags + force}, stdout=subprocess.PIPE, check=True)
+        command = [sys.executable, __file__, "--one", name]
+        done = subprocess.run(
+            command, env={**os.environ, "XLA_FLAGS": flags + force}, stdout=subprocess.PIPE, check=True
+        )
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         row = rows[-1]
         size = lambda key: f"{row[key] / 1e6:8.1f}" if row[key] is not None else "       -"
-        print(f"{name:26} estimate {size('peak')} MB  program {size('program')} MB  resident {size('resident')} MB  {row['ratio']}")
+        print(
+            f"{name:26} estimate {size('peak')} MB  program {size('program')} MB  resident {size('resident')} MB  {row['ratio']}"
+        )
     if chosen.out:
         chosen.out.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -53,7 +53,9 @@ def checked(options: Namespace) -> bool:
         raise RunError(f"--distributed finds out by itself: leave --{given[0].replace('_', '-')} out")
     if given and len(given) < 3:
         missing = next(name for name in three if name not in given)
-        raise RunError(f"--{missing.replace('_', '-')} is missing: --coordinator, --num-processes, --process-id go together")
+        raise RunError(
+            f"--{missing.replace('_', '-')} is missing: --coordinator, --num-processes, --process-id go together"
+        )
     if not given:
         return options.distributed
     if options.num_processes < 1:

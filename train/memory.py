@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from townlet_jax.types import World
 
 from .config import TrainConfig
-from .leaves import is_key
 from .learner import init, program_of
+from .leaves import is_key
 from .networks import Array
 from .program import Program
 from .rollout import observe

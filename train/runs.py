@@ -32,7 +32,14 @@ from .types import Runner, Train
 WORLD = "world.yaml"
 CHECKPOINTS = "checkpoints"
 BEST = "best"  # the step of the highest score
-HOUSEKEEPING = ("name", "checkpoint_every", "keep_checkpoints", "keep_best", "best_by", "watchdog")  # may change between resumes
+HOUSEKEEPING = (
+    "name",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "keep_best",
+    "best_by",
+    "watchdog",
+)  # may change between resumes
 
 
 class Setup(NamedTuple):

@@ -69,7 +69,9 @@ class Watchdog:
 
 def _bite(number: int, seconds: float, limit: float) -> None:
     """Say where every thread stands, and end."""
-    told = f"error: update {number} runs for {seconds:.0f} s, at most {limit:.0f} s were expected (`watchdog`): it hangs\n"
+    told = (
+        f"error: update {number} runs for {seconds:.0f} s, at most {limit:.0f} s were expected (`watchdog`): it hangs\n"
+    )
     os.write(2, told.encode())
     faulthandler.dump_traceback(2, all_threads=True)
     os._exit(EXIT)
