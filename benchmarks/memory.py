@@ -89,6 +89,14 @@ def grown(update, runner, arguments: int) -> int | None:
     return None if before is None or after is None else after - before + arguments
 
 
+def show(row: dict) -> None:
+    """Print a line."""
+    sizes = [
+        f"{key} " + ("-" if row[key] is None else f"{row[key] / 1e6:.1f} MB") for key in ("peak", "program", "resident")
+    ]
+    print(f"{row['name']:26}{sizes[0]:>16}{sizes[1]:>20}{sizes[2]:>20}  ratio {row['ratio']}", flush=True)
+
+
 def main() -> None:
     options = argparse.ArgumentParser("python benchmarks/memory.py", allow_abbrev=False)
     options.add_argument("names", nargs="*", metavar="NAME", help=f"which of: {', '.join(CASES)}; the default is all")
@@ -109,11 +117,7 @@ def main() -> None:
             command, env={**os.environ, "XLA_FLAGS": flags + force}, stdout=subprocess.PIPE, check=True
         )
         rows.append(json.loads(done.stdout.splitlines()[-1]))
-        row = rows[-1]
-        size = lambda key: f"{row[key] / 1e6:8.1f}" if row[key] is not None else "       -"
-        print(
-            f"{name:26} estimate {size('peak')} MB  program {size('program')} MB  resident {size('resident')} MB  {row['ratio']}"
-        )
+        show(rows[-1])
     if chosen.out:
         chosen.out.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -43,7 +43,7 @@ def fake(folder: Path) -> runs.Setup:
 
 
 def test_nothing_is_kept_of_four_hundred_updates(tmp_path, monkeypatch):
-    """No row is alive a window after it was logged, but the canaries' first and last ones; Python holds as many bytes as at first."""
+    """No row is alive but those of the canaries' first and last windows; Python holds as many bytes as at first."""
     run, rows, traced = fake(tmp_path / "run"), [], {}
     limits = load_gate("gate").stability
     watch = Watch(run.folder, run.world, limits, lambda line: None)

@@ -43,7 +43,7 @@ def test_the_rollout_is_the_one_that_is_collected(small):
 def test_activations_by_hand(small):
     """One hidden layer of 16 in two towers without memory, 4 x 4 x 8 rows a minibatch.
 
-    A tower keeps what its layer makes and what came of it is read by a head; both need the features. The heads' weights are kept, too.
+    A tower keeps what its layer makes, which its head reads; both need the features. Weights and slopes come on top.
     """
     program, runner = small
     config = program.config.model_copy(update={"memory": "none", "teacher": "none"})

@@ -67,7 +67,7 @@ def test_eight_devices_learn_what_one_learns():
 
 @pytest.mark.slow
 def test_a_run_of_eight_devices_resumes_on_eight_and_on_one(tmp_path):
-    """Killed after a checkpoint: on 8 devices it ends bit for bit as an uninterrupted run, on 1 with the same losses but for rounding."""
+    """From its second update: on 8 devices it ends bit for bit as an uninterrupted run, on 1 but for rounding."""
     words = (*TOWNS, "shards=8")
     whole = start(tiny_words(tmp_path, "whole", *words), tmp_path / "cache", 8)
     assert whole.wait(500) == 0, whole.stdout.read()[-2000:]
