@@ -27,6 +27,9 @@ from townlet_jax.observe import layer_names
 from townlet_jax.systems import ORDER
 from townlet_jax.worlds import read
 from train.config import TrainConfig
+from train.members import SweepConfig
+from train.population import PopulationConfig
+from train.stages import Curriculum
 from train.thresholds import Gate
 
 DOCS = Path(__file__).parent
@@ -127,6 +130,21 @@ index and `*` for a word.
 Such as `configs/train/ppo_town.yaml`.
 
 {learner}
+## Sweeps
+
+Such as `configs/sweeps/seeds_and_rates.yaml`; see [sweeps.md](sweeps.md).
+
+{sweep}
+## Populations
+
+Such as `configs/sweeps/pbt_town.yaml`; see [sweeps.md](sweeps.md).
+
+{population}
+## The curriculum
+
+Such as `configs/train/curriculum.yaml`; see [curriculum.md](curriculum.md).
+
+{curriculum}
 ## The gate of promotions
 
 Such as `configs/promotion/gate.yaml`; see [promotion.md](promotion.md).
@@ -333,6 +351,9 @@ def configuration() -> str:
         note=NOTE,
         world="\n".join(world),
         learner=keys(TrainConfig),
+        sweep="\n".join(section("", SweepConfig)),
+        population="\n".join(section("", PopulationConfig)),
+        curriculum="\n".join(section("", Curriculum)),
         gate="\n".join(section("", Gate)),
         commands="\n".join(commands),
     )

@@ -167,5 +167,7 @@ def held_out(program: Cloning, params: Any, dataset: Dataset) -> dict[str, float
 def average(rows: list[dict[str, Array]]) -> dict[str, float]:
     """Means of the parts of the loss, pieces weighted by the decisions with a choice in them."""
     table = {name: np.array([float(row[name]) for row in jax.device_get(rows)]) for name in rows[0]}
-    weight = table.pop("decisions")
-    return {**{name: float(np.average(x, weights=weight)) for name, x in table.items()}, "decisions": weight.sum()}
+    decisions = table.pop("decisions")
+    weight = decisions if decisions.any() else None  # where nobody had a choice, all pieces alike
+    means = {name: float(np.average(x, weights=weight)) for name, x in table.items()}
+    return {**means, "decisions": float(decisions.sum())}

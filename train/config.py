@@ -71,7 +71,9 @@ class TrainConfig(Section):
     curiosity: float = Field(
         0.0, ge=0, le=10, description="weight of novelty (random network distillation) at the start"
     )
-    curiosity_share: float = Field(0.5, gt=0, le=1, description="share of the run after which curiosity weighs nothing")
+    curiosity_share: float = Field(
+        0.5, gt=0, le=1000, description="share of the run after which curiosity weighs nothing; above 1 it lasts longer"
+    )
     teacher: Literal["none", "scripted"] = Field("none", description="whom the policy imitates while it learns")
     mix: float = Field(0.0, ge=0, le=1, description="chance that a decision is the teacher's")
     bc_coef: float = Field(0.0, ge=0, le=100, description="weight of the cross entropy of what the teacher would do")

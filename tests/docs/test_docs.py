@@ -1,5 +1,6 @@
 """The pages say what the code does: generated pages are current, code blocks run, and all that is named exists."""
 
+import ast
 import contextlib
 import importlib
 import importlib.util
@@ -92,6 +93,14 @@ def test_a_page_that_is_out_of_date_is_told(monkeypatch, capsys):
     told = capsys.readouterr().err
     assert exit.value.code == 1
     assert "docs/configuration.md is out of date: run `python docs/generate.py`" in told and "+++ from the code" in told
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_blocks_that_need_other_packages_are_python(page):
+    """A block that begins with `python not run` is only parsed: what it imports is not installed here."""
+    for head, body, line in blocks(page):
+        if head == "python not run":
+            ast.parse("\n" * (line - 1) + body, str(page))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

@@ -12,8 +12,14 @@ from townlet_jax.config.validate import validate
 __all__ = ["ConfigError", "Document", "config_id", "dump", "find", "read_yaml", "resolve", "shipped", "validate"]
 
 MAX_EXTENDS = 8
-KINDS = ("worlds", "scenarios", "train", "promotion")  # of shipped configurations
-SINGULAR = {"worlds": "world", "scenarios": "scenario", "train": "training configuration", "promotion": "gate"}
+KINDS = ("worlds", "scenarios", "train", "promotion", "sweeps")  # of shipped configurations
+SINGULAR = {
+    "worlds": "world",
+    "scenarios": "scenario",
+    "train": "training configuration",
+    "promotion": "gate",
+    "sweeps": "sweep",
+}
 FROM_SHELL, FROM_PYTHON = "--set", "overrides"  # what messages call what is written over a file
 
 _PACKAGE = FilePath(__file__).resolve().parents[1]
@@ -53,7 +59,7 @@ def find(name: str, *folders: str) -> FilePath:
 
     Args:
         name: Such as `town`, or a path that ends in .yaml or .yml.
-        *folders: The kinds of configuration that will do: `worlds`, `scenarios`, `train`.
+        *folders: The kinds of configuration that will do: `worlds`, `scenarios`, `train`, `sweeps`.
 
     Returns:
         The path of an existing file.

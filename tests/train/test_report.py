@@ -1,0 +1,108 @@
+"""Reports: groups, statistics and files of many runs."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+from tiny_runs import run_command
+
+from train import report, rows
+from train.curves import thinned
+from train.logging import RunError
+
+ENDS = {"0.1": (1.0, 3.0, 5.0, 7.0), "0.2": (4.0, 6.0, 8.0, 10.0)}  # of four seeds at two rates
+
+
+def sweep_at(folder, blocks=2, lost=False):
+    """The folder of a sweep of eight members in blocks of four that climbed from 0 to `ENDS` in ten updates."""
+    rows.write_text(folder / "sweep.yaml", "name: x\n")
+    each = [
+        {"member": k, "block": k // 4, "seed": k % 4, "learning_rate": rate}
+        for k, rate in enumerate(["0.1"] * 4 + ["0.2"] * 4)
+    ]
+    rows.write_text(folder / "members.csv", rows.table_text(each))
+    for block, values in zip(range(blocks), ENDS.values()):
+        for update in range(1, 11):
+            now = [value * (update / 10 if update < 10 else 1.0) for value in values]
+            now = [None, *now[1:]] if lost and update > 3 else now
+            row = {"block": block, "update": update, "agent_steps": 100 * update, "return_per_day": now}
+            rows.append(folder / "metrics.jsonl", [row])
+    return folder
+
+
+def test_groups_and_their_statistics_by_hand(tmp_path):
+    """IQM of 1 3 5 7 is 4, of 4 6 8 10 it is 7; of the 16 pairs the second is above in 13: 4+4+3+2."""
+    groups = report.of_sweep(sweep_at(tmp_path), "return_per_day")
+    assert list(groups) == ["learning_rate=0.1", "learning_rate=0.2"]
+    result = report.compared(groups, "return_per_day", 0.1, "x")
+    one, two = result["groups"].values()
+    assert (one["iqm"], two["iqm"], one["mean"], one["runs"]) == (4.0, 7.0, 4.0, 4)
+    assert one["values"] == [1.0, 3.0, 5.0, 7.0] and one["interval"][0] < 4 < one["interval"][1]
+    above = sum(b > a for a in ENDS["0.1"] for b in ENDS["0.2"]) / 16
+    assert above == 13 / 16 == result["improvement"]["learning_rate=0.2"]["learning_rate=0.1"]
+    assert result["intervals_overlap"]["learning_rate=0.1"]["learning_rate=0.2"] is True
+
+
+def test_the_end_is_a_mean_over_the_last_updates(tmp_path):
+    """Half of ten updates: the first member's are 0.6 0.7 0.8 0.9 1, mean 0.8."""
+    group = next(iter(report.of_sweep(sweep_at(tmp_path), "return_per_day").values()))
+    assert report.end_of(group, 0.5)[0] == pytest.approx(0.8) and report.end_of(group, 0.01)[0] == 1.0
+
+
+def test_a_diverged_run_is_counted_and_left_out(tmp_path):
+    group = report.of_sweep(sweep_at(tmp_path, lost=True), "return_per_day")["learning_rate=0.2"]
+    assert group.diverged == 1 and group.curves[:, -1].tolist() == [6.0, 8.0, 10.0]
+    with pytest.raises(RunError, match="every run of the group 'a' has diverged"):
+        report.grouped(["a"], np.arange(1), np.full((1, 1), math.nan))
+
+
+def test_a_sweep_that_is_not_complete_is_refused(tmp_path):
+    with pytest.raises(RunError, match="not complete: go on with --resume"):
+        report.of_sweep(sweep_at(tmp_path, blocks=1), "return_per_day")
+
+
+def test_long_curves_are_thinned():
+    x, values = thinned(np.arange(120.0), np.stack([np.arange(120.0), np.ones(120)]))
+    assert x[:2].tolist() == [0.5, 2.5] and values.shape == (2, 60) and values[0, :2].tolist() == [0.5, 2.5]
+
+
+def test_the_files_of_a_report(tmp_path, capsys):
+    folder = sweep_at(tmp_path)
+    assert run_command(report.main, "--sweep", folder) == 0
+    assert "learning_rate=0.2" in capsys.readouterr().out
+    result = json.loads((folder / "report.json").read_text())
+    assert result["unit"] == "reward per agent-day" and len(result["groups"]) == 2
+    with (folder / "report.csv").open() as file:
+        best = next(csv.DictReader(file))
+    assert (best["group"], float(best["iqm"]), float(best["better_than_first"])) == ("learning_rate=0.2", 7.0, 13 / 16)
+    assert "| learning_rate=0.1 | 4 | 0 | 4.000 |" in (folder / "report.md").read_text()
+    assert (folder / "report.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_runs_that_differ_in_their_seed_are_a_group(tmp_path, tiny_run, capsys):
+    """Two copies of the tiny run, one said to be of another seed, and one of another rate."""
+    text = (tiny_run / "config.yaml").read_text()
+    for name, config in (("a", text), ("b", text.replace("seed: 0", "seed: 7")), ("c", text + "clip_eps: 0.1\n")):
+        config = config.replace("clip_eps: 0.2\n", "", 1) if name == "c" else config
+        rows.write_text(tmp_path / name / "config.yaml", config)
+        for file in ("world.yaml", "metrics.jsonl"):
+            rows.write_text(tmp_path / name / file, (tiny_run / file).read_text())
+    words = [word for name in "abc" for word in ("--run", tmp_path / name)]
+    assert run_command(report.main, *words, "--out", tmp_path / "report", "--metric", "wallet") == 0
+    result = json.loads((tmp_path / "report/report.json").read_text())
+    assert {name: group["runs"] for name, group in result["groups"].items()} == {"a": 2, "c": 1}
+    assert result["improvement"]["a"]["c"] == 0.5 and result["unit"] == "coins per agent"
+
+
+def test_refused_reports(tmp_path, tiny_run, capsys):
+    for words, told in (
+        ((), "--run or --sweep"),
+        (("--sweep", tmp_path / "none"), "holds no sweep"),
+        (("--run", tmp_path), "holds no run"),
+        (("--run", tiny_run, "--metric", "walet"), "Did you mean 'wallet'"),
+        (("--run", tiny_run, "--last", "0"), "--last 0.0"),
+    ):
+        assert run_command(report.main, *words) == 2
+        assert told in capsys.readouterr().err

@@ -1,0 +1,269 @@
+"""What many runs say together: interquartile means, intervals, probabilities of improvement, curves.
+
+    python -m train.report --sweep runs/NAME
+    python -m train.report --run runs/A --run runs/B --run runs/C
+
+Runs that differ in nothing but their seed (and name) form a group, and each is one sample of it. Statistics are those of
+`train/statistics.py`, over runs: a group of n runs has n values, each the mean of the measure over the last share of its updates.
+"""
+
+import argparse
+import csv
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from townlet_jax.config.errors import listed, suggestion
+from townlet_jax.config.load import read_yaml
+
+from . import rows
+from .cli import command
+from .curves import draw
+from .logging import CONFIG, JSONL, RunError
+from .members import SWEEP
+from .runs import WORLD
+from .statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
+
+UNITS = {
+    "return_per_day": "reward per agent-day",
+    "attendance": "attendance, share of shifts",
+    "collapses_per_day": "collapses per agent-day",
+    "exits_per_day": "exits per agent-day",
+    "wallet": "coins per agent",
+}
+COLUMNS = ("group", "runs", "diverged", "iqm", "low", "high", "mean", "lowest", "highest", "better_than_first")
+
+
+class Group(NamedTuple):
+    """Runs that differ in their seed only."""
+
+    steps: np.ndarray  # f64[U] agent-steps of a run
+    curves: np.ndarray  # f64[runs, U]
+    diverged: int  # runs that have no finite end, left out of `curves`
+
+
+def grouped(names: list[str], steps: np.ndarray, curves: np.ndarray) -> dict[str, Group]:
+    """Groups of runs by the name of each.
+
+    Args:
+        names: of the group of each run.
+        steps: f64[U].
+        curves: f64[runs, U]; NaN where a run has diverged.
+
+    Raises:
+        RunError: every run of a group has diverged.
+    """
+    found = {}
+    for name in dict.fromkeys(names):
+        mine = curves[[place for place, its in enumerate(names) if its == name]]
+        sound = np.isfinite(mine).all(axis=1)
+        if not sound.any():
+            raise RunError(f"every run of the group {name!r} has diverged: there is nothing to compare")
+        found[name] = Group(steps, mine[sound], int((~sound).sum()))
+    return found
+
+
+def of_sweep(folder: Path, metric: str) -> dict[str, Group]:
+    """The groups of a sweep, or the one group of a population.
+
+    Raises:
+        RunError: there is no sweep, it is not complete, or the measure is not logged.
+    """
+    if not (folder / SWEEP).is_file() or not (folder / rows.MEMBERS).is_file():
+        raise RunError(f"{folder} holds no sweep ({SWEEP} and {rows.MEMBERS} are missing there)")
+    tree = read_yaml(folder / SWEEP).tree
+    with (folder / rows.MEMBERS).open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    values = lambda row: ", ".join(
+        f"{key}={value}" for key, value in row.items() if key not in ("member", "block", "seed")
+    )
+    names = ["population" if "ranges" in tree else values(row) or "all" for row in table]
+    curves: dict[int, list[np.ndarray]] = {}
+    steps: dict[int, float] = {}
+    for row in rows.read(folder / JSONL):
+        check(metric, row)
+        curves.setdefault(row["block"], []).append(np.array([math.nan if x is None else x for x in row[metric]]))
+        steps[row["update"]] = row["agent_steps"]
+    lengths = {len(found) for found in curves.values()}
+    if sum(len(found[0]) for found in curves.values()) != len(table) or len(lengths) != 1:
+        raise RunError(f"{folder} is not complete: go on with --resume {folder}")
+    joined = np.concatenate([np.stack(curves[block], axis=1) for block in sorted(curves)])
+    return grouped(names, np.array(list(steps.values())), joined)
+
+
+def check(metric: str, row: rows.Row) -> None:
+    """Refuse a measure that is not logged.
+
+    Raises:
+        RunError: naming those that are.
+    """
+    if metric not in row or metric in ("block", "update"):
+        names = [name for name in row if name not in ("block", "update", "steps_per_second", "decisions_per_second")]
+        raise RunError(
+            f"--metric {metric!r} is not logged (allowed: {listed(sorted(names))}).{suggestion(metric, names)}"
+        )
+
+
+def of_runs(folders: list[Path], metric: str) -> dict[str, Group]:
+    """The groups of ordinary runs, named by the first run of each.
+
+    Raises:
+        RunError: a folder holds no run, or no row; or runs of one group logged different numbers of updates.
+    """
+    kinds: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    names: dict[str, str] = {}
+    for folder in folders:
+        if not (folder / CONFIG).is_file() or not (folder / WORLD).is_file():
+            raise RunError(f"{folder} holds no run ({CONFIG} and {WORLD} are missing there)")
+        tree = {key: value for key, value in read_yaml(folder / CONFIG).tree.items() if key not in ("name", "seed")}
+        found = list(rows.read(folder / JSONL))
+        if not found:
+            raise RunError(f"{folder} has logged nothing")
+        check(metric, found[0])
+        kind = json.dumps([tree, read_yaml(folder / WORLD).tree], sort_keys=True)
+        names.setdefault(kind, folder.resolve().name)
+        curve = (
+            np.array([row.get(metric, math.nan) for row in found], float),
+            np.array([r["agent_steps"] for r in found]),
+        )
+        kinds.setdefault(kind, []).append(curve)
+    groups: dict[str, Group] = {}
+    for kind, curves in kinds.items():
+        if len({len(curve) for curve, _ in curves}) > 1:
+            raise RunError(f"the runs like {names[kind]} differ in their number of updates: resume the shorter ones")
+        if names[kind] in groups:
+            raise RunError(f"two folders are named {names[kind]} and are of different groups: rename one")
+        groups |= grouped([names[kind]] * len(curves), curves[0][1], np.stack([curve for curve, _ in curves]))
+    return groups
+
+
+def compared(groups: dict[str, Group], metric: str, last: float, title: str) -> dict[str, Any]:
+    """The statistics of groups.
+
+    Args:
+        groups: by name.
+        metric: that was read.
+        last: share of the updates at the end over which a run is averaged.
+        title: of the report.
+
+    Returns:
+        Plain JSON: title, metric, unit, last, groups {name: runs, diverged, values, iqm, interval, mean} and improvement
+        {name: {other: chance that a run of name is above one of other}}, and `intervals_overlap` of the same shape.
+    """
+    ends = {name: end_of(group, last) for name, group in groups.items()}
+    intervals = {name: bootstrap_interval(values) for name, values in ends.items()}
+    others = lambda name: [other for other in ends if other != name]
+    return {
+        "title": title,
+        "metric": metric,
+        "unit": UNITS.get(metric, metric),
+        "last": last,
+        "groups": {
+            name: {
+                "runs": len(values),
+                "diverged": groups[name].diverged,
+                "values": [float(value) for value in values],
+                "iqm": float(iqm(values)),
+                "interval": list(intervals[name]),
+                "mean": float(values.mean()),
+            }
+            for name, values in ends.items()
+        },
+        "improvement": {a: {b: probability_of_improvement(ends[a], ends[b]) for b in others(a)} for a in ends},
+        "intervals_overlap": {a: {b: overlap(intervals[a], intervals[b]) for b in others(a)} for a in ends},
+    }
+
+
+def end_of(group: Group, last: float) -> np.ndarray:
+    """The mean of each run over the last share of its updates, at least one: f64[runs]."""
+    count = max(1, round(group.curves.shape[1] * last))
+    return group.curves[:, -count:].mean(axis=1)
+
+
+def lines(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The result as rows of a table, the highest IQM first."""
+    first = next(iter(result["groups"]))
+    order = sorted(result["groups"], key=lambda name: -result["groups"][name]["iqm"])
+    found = []
+    for name in order:
+        row = result["groups"][name]
+        numbers = (row["iqm"], *row["interval"], row["mean"], min(row["values"]), max(row["values"]))
+        against = result["improvement"][name].get(first)
+        found.append(dict(zip(COLUMNS, (name, row["runs"], row["diverged"], *numbers, against))))
+    return found
+
+
+def told(value: Any) -> str:
+    """A cell."""
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The table in Markdown."""
+    what = f"{result['metric']} ({result['unit']}), mean over the last {result['last']:.0%} of the updates."
+    head = f"# {result['title']}\n\n{what}\n"
+    body = [[told(value) for value in row.values()] for row in lines(result)]
+    table = ["| " + " | ".join(cells) + " |" for cells in (list(COLUMNS), ["---"] * len(COLUMNS), *body)]
+    return head + "\n" + "\n".join(table) + "\n"
+
+
+def terminal(result: dict[str, Any]) -> Table:
+    """The table on the screen."""
+    shown = Table(title=f"{result['title']}: {result['metric']} ({result['unit']})", box=SIMPLE_HEAD)
+    for head in ("group", "runs", "IQM [95 % interval]", "mean", "P(better than first)"):
+        shown.add_column(head, justify="left" if head == "group" else "right")
+    for row in lines(result):
+        runs = f"{row['runs']}" + (f" (+{row['diverged']} diverged)" if row["diverged"] else "")
+        middle = f"{row['iqm']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+        shown.add_row(row["group"], runs, middle, f"{row['mean']:.2f}", told(row["better_than_first"]))
+    return shown
+
+
+def write(folder: Path, groups: dict[str, Group], result: dict[str, Any]) -> None:
+    """Write report.json, report.csv, report.md and report.png; without matplotlib, say so."""
+    rows.write_text(folder / "report.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
+    rows.write_text(folder / "report.csv", rows.table_text(lines(result)))
+    rows.write_text(folder / "report.md", markdown(result))
+    try:
+        print(f"picture  {draw(folder / 'report.png', groups, result)}")
+    except RunError as error:
+        print(f"no picture: {error}", file=sys.stderr)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of `python -m train.report`."""
+    title = "Compare groups of runs."
+    options = argparse.ArgumentParser("python -m train.report", description=title, allow_abbrev=False)
+    options.add_argument("--run", type=Path, action="append", default=[], metavar="RUN", help="a run")
+    options.add_argument("--sweep", type=Path, metavar="RUN", help="a sweep or a population")
+    options.add_argument("--metric", default="return_per_day", help="which logged measure")
+    options.add_argument("--last", type=float, default=0.1, help="share of the updates at the end that is averaged")
+    options.add_argument("--out", type=Path, help="folder of the report; the default is the sweep, or runs/report")
+    return options
+
+
+def main() -> None:
+    """Run `python -m train.report`."""
+    options = parser().parse_args()
+    if bool(options.run) == bool(options.sweep):
+        raise RunError("--run or --sweep is missing (allowed: --sweep runs/NAME, or --run runs/A --run runs/B)")
+    if not 0 < options.last <= 1:
+        raise RunError(f"--last {options.last} is not allowed (above 0, at most 1)")
+    groups = of_sweep(options.sweep, options.metric) if options.sweep else of_runs(options.run, options.metric)
+    title = str(options.sweep.resolve().name if options.sweep else f"{len(options.run)} runs")
+    result = compared(groups, options.metric, options.last, title)
+    folder = options.out or options.sweep or Path("runs/report")
+    Console(width=None if sys.stdout.isatty() else 110).print(terminal(result))
+    write(folder, groups, result)
+    print(f"report   {folder / 'report.md'}, report.json, report.csv")
+
+
+if __name__ == "__main__":
+    command(main)
