@@ -51,6 +51,10 @@ def to_stderr(message: str) -> None:
     print(message, file=sys.stderr)
 
 
+def silent(message: str) -> None:
+    """A `report` that says nothing."""
+
+
 def open_store(folder: Path, keep: int = 3, max_bytes: int = 8 << 30, keep_best: int = 0) -> Store:
     """Open a folder of checkpoints, create it if need be, and clear what a killed save left.
 

@@ -85,6 +85,12 @@ class TrainConfig(Section):
     checkpoint_every: int = Field(50, ge=1, description="updates between two checkpoints")
     keep_checkpoints: int = Field(3, ge=2, le=1000, description="newest checkpoints that are kept")
     keep_best: int = Field(1, ge=0, le=100, description="best checkpoints that are kept besides")
+    watchdog: float = Field(
+        20.0,
+        ge=0,
+        le=1e6,
+        description="times its median, and at least 60 s, after which an update counts as hung; 0: never",
+    )
     best_by: str = Field("return_per_day", description="the logged number that says which is best; -NAME: the lowest")
 
     @model_validator(mode="after")

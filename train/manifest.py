@@ -60,6 +60,7 @@ def machine() -> dict[str, Any]:
     return {
         "device_kind": jax.devices()[0].device_kind,
         "device_count": jax.device_count(),
+        "process_count": jax.process_count(),
         "cpu_cores": len(affinity(0)) if affinity else os.cpu_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "prng_impl": jax.config.jax_default_prng_impl,
@@ -70,7 +71,7 @@ def machine() -> dict[str, Any]:
 
 def differences(manifest: Manifest) -> list[str]:
     """What differs here from the process that saved, one text each; empty on the same machine class."""
-    then, now = {**manifest.versions, **manifest.machine}, {**versions(), **machine()}
+    then, now = {"process_count": 1, **manifest.versions, **manifest.machine}, {**versions(), **machine()}
     return [f"{name} was {then.get(name)!r}, is {now[name]!r}" for name in now if then.get(name) != now[name]]
 
 

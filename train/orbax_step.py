@@ -26,11 +26,21 @@ def write(folder: Path, step: int, values: list[np.ndarray]) -> None:
         CheckpointError: Orbax declined.
     """
     items = {str(i): value for i, value in enumerate(values) if value.size}
-    options = ocp.CheckpointManagerOptions(max_to_keep=None, create=False, enable_async_checkpointing=False)
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=None, create=False, enable_async_checkpointing=False, multiprocessing_options=alone()
+    )
     with contextlib.closing(ocp.CheckpointManager(folder, options=options)) as manager:
         if not manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(items))):
             raise CheckpointError(f"Orbax declined to save step {step} in {folder}")
         manager.wait_until_finished()
+
+
+def alone() -> ocp.options.MultiprocessingOptions:
+    """Wait for no other process: only the first one saves, and each one reads for itself."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    index = jax.process_index()
+    return ocp.options.MultiprocessingOptions(index, {index}, f"process_{index}")
 
 
 def read(folder: Path, manifest: Manifest, blanks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -43,7 +53,7 @@ def read(folder: Path, manifest: Manifest, blanks: dict[str, np.ndarray]) -> dic
     """
     index = {name: str(i) for i, (name, _, _) in enumerate(manifest.leaves)}
     wanted = {index[name]: blank for name, blank in blanks.items() if blank.size}
-    with contextlib.closing(ocp.StandardCheckpointer()) as reader:
+    with contextlib.closing(ocp.StandardCheckpointer(multiprocessing_options=alone())) as reader:
         items = reader.restore(folder / ITEM, wanted)
     return {name: items.get(index[name], blank) for name, blank in blanks.items()}
 

@@ -8,14 +8,15 @@ The learner itself is `train/learner.py`.
 import argparse
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import jax
 
 from townlet_jax.config.load import Document, dump
 
-from . import runs
-from .checkpoint import latest, rewind
+from . import machines, memory, runs
+from .checkpoint import latest, rewind, silent, to_stderr
 from .cli import command
 from .config import TrainConfig, load_config
 from .episode import show
@@ -44,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
         "--print-config", action="store_true", help="print configuration and world, resolved, and stop"
     )
     options.add_argument("--no-pictures", action="store_true", help="write no curve.png and no episode.gif")
+    machines.flags(options)
     return options
 
 
@@ -65,17 +67,33 @@ def named(options: argparse.Namespace) -> str:
 
 def begin(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
     """A run at its start: its folder is made now."""
-    config, document = configured(options)
-    folder = options.runs / config.name
-    run = runs.new(folder, config, document, tuple(options.world_set))
-    config_text, world_text = runs.texts(run)
-    log = open_run(folder, config_text)
-    try:
-        (folder / runs.WORLD).write_text(world_text)
-        runs.checkpoints(run)
-    except OSError as error:
-        raise RunError(f"cannot write into {folder}: {error.strerror}") from None
-    return run, log, jax.jit(run.train.init)(jax.random.key(config.seed))
+    with machines.agreed() as same:
+        config, document = configured(options)
+        folder = options.runs / config.name
+        run, log = runs.new(folder, config, document, tuple(options.world_set)), Run(folder)
+        config_text, world_text = same["configuration"] = runs.texts(run)
+        if machines.first():
+            log = open_run(folder, config_text)
+            try:
+                (folder / runs.WORLD).write_text(world_text)
+                runs.checkpoints(run)
+            except OSError as error:
+                raise RunError(f"cannot write into {folder}: {error.strerror}") from None
+    announce(run)
+    return run, log, fresh(run)
+
+
+def announce(run: runs.Setup) -> None:
+    """Say how much memory an update will need, and warn if there is not so much."""
+    here = 1 if run.mesh is None else len(run.mesh.local_devices)
+    if machines.first():
+        need = memory.estimate(run.world, run.config, 1 if run.mesh is None else run.mesh.size)
+        print("\n".join(memory.report(need, here)), file=sys.stderr)
+
+
+def fresh(run: runs.Setup) -> Runner:
+    """A run's runner at its start."""
+    return jax.jit(run.train.init)(jax.random.key(run.config.seed))
 
 
 def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
@@ -87,24 +105,28 @@ def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
     for flag in ("config", "set", "world_set", "name"):
         if getattr(options, flag):
             raise RunError(f"--resume goes on with the run as it is: --{flag.replace('_', '-')} cannot change it")
-    run = runs.existing(options.resume)
-    store = runs.checkpoints(run)
-    log = open_run(run.folder, runs.texts(run)[0], resume=True)
-    if latest(store) is None and not runs.finished_saves(run):
-        rewind(store, -1)
-        log.truncate_after(0)
-        return run, log, jax.jit(run.train.init)(jax.random.key(run.config.seed))
-    runner, manifest = runs.load_runner(run)
-    rewind(store, manifest.step)
-    log.truncate_after(manifest.step)
-    return run, log, runner
+    with machines.agreed() as same:
+        run = runs.existing(options.resume)
+        store, runner, step = runs.checkpoints(run), None, 0
+        if latest(store) is not None or runs.finished_saves(run):
+            runner, manifest = runs.load_runner(run, report=to_stderr if machines.first() else silent)
+            step = manifest.step
+        same["configuration"], same["checkpoint"] = runs.texts(run), step
+    with machines.agreed():
+        log = Run(run.folder)
+        if machines.first():
+            log = open_run(run.folder, runs.texts(run)[0], resume=True)
+            rewind(store, step if runner is not None else -1)
+            log.truncate_after(step)
+    announce(run)
+    return run, log, fresh(run) if runner is None else runner
 
 
 def pictures(run: runs.Setup, runner: Runner) -> None:
     """Draw the curve and an episode; without the packages for it, say so: the run itself is complete."""
     try:
         print(f"curve    {plot_curve(run.folder)}")
-        print(f"picture  {show(run, runner.params, run.folder)}")
+        print(f"picture  {show(run, jax.device_get(runner.params), run.folder)}")
     except RunError as error:
         print(f"no picture: {error}", file=sys.stderr)
 
@@ -112,15 +134,31 @@ def pictures(run: runs.Setup, runner: Runner) -> None:
 def main() -> None:
     """Run `python -m train.ppo`."""
     options = parser().parse_args()
-    limits = load_gate(options.watch).stability if options.watch else None
-    if options.print_config:
-        config, document = configured(options)
-        run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+    with machines.joined(options):
+        if options.print_config:
+            print_config(options)
+        else:
+            train(options)
+
+
+def print_config(options: argparse.Namespace) -> None:
+    """Print configuration and world, resolved."""
+    config, document = configured(options)
+    run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+    if machines.first():
         print(dump(document.tree) + "---\n# the world\n" + runs.texts(run)[1], end="")
-        return
-    if options.resume and not options.resume.is_dir():
-        raise RunError(f"{options.resume} holds no run")
-    with runs.alone(options.resume or options.runs / named(options)):
+
+
+def train(options: argparse.Namespace) -> None:
+    """Learn in a folder of one's own; of many processes the first one has it."""
+    with ExitStack() as stack:
+        with machines.agreed():
+            limits = load_gate(options.watch).stability if options.watch else None
+            if options.resume and not options.resume.is_dir():
+                raise RunError(f"{options.resume} holds no run")
+            folder = options.resume or options.runs / named(options)
+            if machines.first():
+                stack.enter_context(runs.alone(folder))
         work(options, limits)
 
 
@@ -128,8 +166,12 @@ def work(options: argparse.Namespace, limits: Stability | None = None) -> None:
     """Begin or resume, learn, and show what was learned; with limits, watch."""
     run, log, runner = resume(options) if options.resume else begin(options)
     begun = time.perf_counter()
-    runner, asked = learn(run, log, runner, limits and Watch(run.folder, run.world, limits))
+    watch = Watch(run.folder, run.world, limits) if limits and machines.first() else None
+    runner, asked = learn(run, log, runner, watch)
     done, total = int(runner.update), run.train.num_updates
+    machines.leave()
+    if not machines.first():
+        return
     print(f"{run.folder}: {done} of {total} updates, {time.perf_counter() - begun:.0f} s", file=sys.stderr)
     if asked:
         print(f"stopped by {asked}; go on with: python -m train.ppo --resume {run.folder}")

@@ -2,7 +2,7 @@
 
 import fcntl
 from argparse import ArgumentTypeError
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -18,7 +18,7 @@ from townlet_jax.observe import schema
 from townlet_jax.types import World
 from townlet_jax.worlds import compile_document, read
 
-from .checkpoint import Store, best, open_store, restore
+from .checkpoint import Store, best, open_store, restore, to_stderr
 from .config import TrainConfig
 from .errors import CheckpointError
 from .learner import make_train
@@ -32,7 +32,14 @@ from .types import Runner, Train
 WORLD = "world.yaml"
 CHECKPOINTS = "checkpoints"
 BEST = "best"  # the step of the highest score
-HOUSEKEEPING = ("name", "checkpoint_every", "keep_checkpoints", "keep_best", "best_by")  # may change between resumes
+HOUSEKEEPING = (
+    "name",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "keep_best",
+    "best_by",
+    "watchdog",
+)  # may change between resumes
 
 
 class Setup(NamedTuple):
@@ -178,12 +185,15 @@ def step_of(word: str) -> int | str:
     return word if word == BEST else int(word)
 
 
-def load_runner(run: Setup, step: int | str | None = None) -> tuple[Runner, Manifest]:
+def load_runner(
+    run: Setup, step: int | str | None = None, report: Callable[[str], None] = to_stderr
+) -> tuple[Runner, Manifest]:
     """The runner of the newest sound checkpoint, of the best one, or of a certain one.
 
     Args:
         run: whose.
         step: a number, `BEST`, or None for the newest.
+        report: is told of skipped steps, and of a machine on which training may not resume bit for bit.
 
     Raises:
         CheckpointError: there is none, it is damaged, or it was made with another configuration (the keys are named).
@@ -195,7 +205,7 @@ def load_runner(run: Setup, step: int | str | None = None) -> tuple[Runner, Mani
             raise CheckpointError(f"no step in {store.folder} has a score and verifies: ask for a step by its number")
     target = jax.eval_shape(run.train.init, jax.random.key(run.config.seed))
     fits = lambda manifest: agree(run, manifest.meta, f"step {manifest.step} in {store.folder}")
-    return restore(store, target, step, agree=fits)
+    return restore(store, target, step, report, agree=fits)
 
 
 def agree(run: Setup, its: dict[str, Any], what: str) -> None:

@@ -1,9 +1,12 @@
 """Learning in a run's folder: update, log, save, until the run is complete or somebody asks to stop."""
 
+import os
+import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +18,12 @@ from . import runs
 from .cli import Stop
 from .guard import complaint, guarded
 from .logging import Row, Run, RunError, read_rows
+from .machines import first, most
 from .progress import Progress
 from .saving import Saver
-from .sharding import put
+from .sharding import put, whole
 from .types import Array, Runner
+from .watchdog import Watchdog
 
 Watch = Callable[[Row], object]
 Steer = Callable[[Runner, Row], Runner]
@@ -70,6 +75,32 @@ def scored(run: runs.Setup, metrics: Iterable[str]) -> Score:
     return Score(key, sign, deque((row[key] for row in rows if key in row), maxlen=run.config.checkpoint_every))
 
 
+@contextmanager
+def shown() -> Iterator[Progress]:
+    """How far a run is, on stderr; of many processes only the first one shows it."""
+    with open(os.devnull, "w") as nowhere, Progress(None if first() else nowhere) as progress:
+        yield progress
+
+
+def compiled(run: runs.Setup, runner: Runner) -> tuple[Callable[[Runner], Any], Score]:
+    """The update of a run, guarded and compiled: runner -> (runner, metrics, sound); and the score of the run so far."""
+    lowered = jax.jit(guarded(run.train.update), donate_argnums=0).lower(runner)
+    score = scored(run, lowered.out_info[1])
+    return lowered.compile(), score
+
+
+def keep(run: runs.Setup, save: Callable[..., None], done: int, runner: Runner, score: Score) -> None:
+    """Save a runner, of many processes in the first one; all of them must call this."""
+    state = whole(run.mesh, runner)
+    if first():
+        save(done, state, runs.identity(run), score.value())
+
+
+def number_of(stop: Stop) -> int:
+    """The signal that asked to stop, 0 if none did."""
+    return signal.Signals[stop.asked].value if stop.asked else 0
+
+
 def learn(
     run: runs.Setup, log: Run, runner: Runner, watch: Watch | None = None, steer: Steer | None = None
 ) -> tuple[Runner, str]:
@@ -79,7 +110,7 @@ def learn(
         run: which.
         log: its open folder.
         runner: where it stands.
-        watch: is given every row that is logged.
+        watch: is given every row that is logged; of many processes, in the first one.
         steer: is given the runner and the row after every update, and gives back the runner, with other hyper-parameters.
 
     Returns:
@@ -89,34 +120,36 @@ def learn(
         RunError: an update was refused; the one before it is saved.
         CheckpointError: something could not be saved.
     """
-    total, identity = run.train.num_updates, runs.identity(run)
+    total = run.train.num_updates
     runner = put(run.mesh, runner)
-    done = int(runner.update)
+    done, enough, wrong = int(runner.update), False, ""
     if done >= total:
         return runner, ""
-    with Stop() as stop, Progress() as progress, Saver(runs.checkpoints(run), done) as saver:
+    saving, watchdog = Saver(runs.checkpoints(run), done), Watchdog(run.config.watchdog)
+    with Stop() as stop, shown() as progress, saving as saver, watchdog:
         progress.phase(f"compiling on {jax.devices()[0].platform}")
-        lowered = jax.jit(guarded(run.train.update), donate_argnums=0).lower(runner)
-        score, update, wrong = scored(run, lowered.out_info[1]), lowered.compile(), ""
-        enough = False
-        while done < total and not enough and not stop.asked:
+        update, score = compiled(run, runner)
+        while done < total and not any(most(number_of(stop), enough)):
             begun = time.perf_counter()
-            runner, metrics, sound = update(runner)
-            metrics, sound = jax.device_get((metrics, sound))
+            with watchdog.update(done + 1):
+                runner, metrics, sound = update(runner)
+                metrics, sound = jax.device_get((metrics, sound))
             if wrong := complaint(done + 1, metrics, sound):
                 break
             done += 1
             row = row_of(run, done, metrics, time.perf_counter() - begun)
-            log.log(row)
             score.recent.append(row[score.key])
-            enough = bool(watch and watch(row))
-            runner = steer(runner, row) if steer else runner
+            if first():
+                log.log(row)
+                enough = bool(watch and watch(row))
+            runner = put(run.mesh, steer(runner, row)) if steer else runner
             progress.update(done, total, row)
             if done % run.config.checkpoint_every == 0 and done < total:
-                saver.save(done, runner, identity, score.value())
+                keep(run, saver.save, done, runner, score)
         saver.wait()
-        if done > saver.saved:
-            saver.save_now(done, runner, identity, score.value())
+        asked, unsaved = most(number_of(stop), first() and done > saver.saved)
+        if unsaved:
+            keep(run, saver.save_now, done, runner, score)
     if wrong:
         raise RunError(wrong)
-    return runner, stop.asked
+    return runner, signal.Signals(asked).name if asked else ""

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from .logging import RunError
+
 TOWNS = "towns"  # the mesh axis
 SPREAD = ("states", "memory", "starts", "episode", "scaling.returns")  # parts of a runner with the axis of towns first
 
@@ -22,8 +24,14 @@ def mean(x: Any, axis: str | None) -> Any:
 
 
 def mesh_of(shards: int) -> Mesh | None:
-    """The devices over which a run spreads its towns: as many as divide `shards`; None for a single one."""
+    """The devices over which a run spreads its towns: as many as divide `shards`; None for a single one.
+
+    Raises:
+        RunError: there are several processes, and some device would have no towns.
+    """
     devices = jax.devices()
+    if jax.process_count() > 1 and shards % len(devices):
+        raise RunError(f"shards {shards} must be a multiple of the {len(devices)} devices of all processes")
     count = max(n for n in range(1, len(devices) + 1) if shards % n == 0)
     if count == 1:
         return None
@@ -58,14 +66,27 @@ def spread(mesh: Mesh, update: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def put(mesh: Mesh | None, runner: Any) -> Any:
-    """A runner from the host, the same in every process, on the devices of a mesh; each device gets its own part."""
+    """A runner on the devices of a mesh, each with its own part; leaves that are elsewhere must be the same in every process."""
     if mesh is None:
         return jax.tree.map(jax.numpy.asarray, runner)
 
     def place(leaf: Any, sharding: NamedSharding) -> Any:
+        if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
+            return leaf
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(place(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
         value = np.asarray(leaf)
         return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
 
     return jax.tree.map(place, runner, placed(mesh, runner))
+
+
+def whole(mesh: Mesh | None, runner: Any) -> Any:
+    """A runner of which this process holds every part, for saving; all processes must take part."""
+    if mesh is None or jax.process_count() == 1:
+        return runner
+    return jax.jit(_same, out_shardings=NamedSharding(mesh, PartitionSpec()))(runner)
+
+
+def _same(runner: Any) -> Any:
+    return runner

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 import jax
 import pytest
 from jax.sharding import PartitionSpec
+from many import start
+from tiny_runs import tiny_words, without_rates
 
 from train.sharding import mesh_of, specs
 from train.types import Moments, Scaling
 
+TOWNS = ("num_envs=16", "total_timesteps=3072", "keep_checkpoints=9")  # 6 updates
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import json, sys
@@ -59,6 +63,36 @@ def test_eight_devices_learn_what_one_learns():
     for ours, theirs in zip(one["rows"], eight["rows"], strict=True):
         for name, value in ours.items():
             assert theirs[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+
+
+@pytest.mark.slow
+def test_a_run_of_eight_devices_resumes_on_eight_and_on_one(tmp_path):
+    """From its second update: on 8 devices it ends bit for bit as an uninterrupted run, on 1 but for rounding."""
+    words = (*TOWNS, "shards=8")
+    whole = start(tiny_words(tmp_path, "whole", *words), tmp_path / "cache", 8)
+    assert whole.wait(500) == 0, whole.stdout.read()[-2000:]
+    assert "on each device" in whole.stdout.read()
+    shutil.copytree(tmp_path / "whole", tmp_path / "eight")
+    for folder in (tmp_path / "eight" / "checkpoints").glob("[0-9]*"):
+        if folder.name > "2":
+            shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "eight", tmp_path / "one")
+    told = {}
+    for name, devices in (("eight", 8), ("one", 1)):
+        again = start(["--resume", tmp_path / name, "--no-pictures"], tmp_path / "cache", devices)
+        told[name] = again.communicate(timeout=500)[0]
+        assert again.returncode == 0, told[name][-2000:]
+    rows = {name: without_rates(tmp_path / name) for name in ("whole", "eight", "one")}
+    assert rows["eight"] == rows["whole"] and rows["one"][:2] == rows["whole"][:2]
+    assert digest_of_step(tmp_path / "eight") == digest_of_step(tmp_path / "whole")
+    for ours, theirs in zip(rows["one"], rows["whole"], strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
+    assert "device_count was 8, is 1" in told["one"] and "device_count" not in told["eight"]
+
+
+def digest_of_step(folder: Path) -> str:
+    """Of the last checkpoint of a tiny run."""
+    return json.loads((folder / "checkpoints" / "6" / "MANIFEST.json").read_text())["digest"]
 
 
 def test_a_mesh_has_as_many_devices_as_divide_the_shards():
