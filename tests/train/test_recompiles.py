@@ -54,7 +54,7 @@ def test_nothing_is_compiled_after_the_warm_up(tmp_path, compiled):
     for _ in range(2):  # a runner that was read differs from one that was computed in where it lies
         runner = keep(store, update(runner)[0])
         first = look(world)
-    assert len(compiled) > 3  # the counter counts
+    assert compiled  # the counter counts
     compiled.clear()
 
     for _ in range(UPDATES):

@@ -145,7 +145,7 @@ def test_a_tampered_recording_is_refused(tmp_path):
     """Fifty single bytes, anywhere in the file: fifty errors."""
     actions = np.random.default_rng(1).integers(0, 40, (1000, 8)).astype(np.int16)
     path = tmp_path / "replay.npz"
-    episode.save_episode(path, episode.Episode(5, 6, "town", actions, ("0" * 64,)))
+    episode.save_episode(path, episode.Episode(5, 6, "town", actions, ("0" * 64,), "scripted", ""))
     data = path.read_bytes()
     rng = np.random.default_rng(0)
     for at in rng.choice(len(data), 50, replace=False):
@@ -192,7 +192,7 @@ def test_a_thousand_ticks_replay_in_another_process_and_batch(tmp_path):
     key, every = jax.random.key(5), memoryless(policies.scripted)
     states = jax.device_get(jax.jit(episode.play, static_argnums=3)(world, every, key, 1000))
     actions = np.asarray(states.actions, np.int16)
-    made = episode.Episode(5, 0, world.static.config_id, actions, episode.day_digests(states, 1440))
+    made = episode.Episode(5, 0, world.static.config_id, actions, episode.day_digests(states, 1440), "scripted", "")
     episode.save_episode(tmp_path / "replay.npz", made)
     others = np.random.default_rng(2).choice(np.arange(1, 1001), 20, replace=False).tolist()
     ticks = sorted({*range(16, 1001, 16), *others, 1000})
