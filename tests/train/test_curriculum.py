@@ -284,6 +284,7 @@ def test_killed_and_resumed_equals_undisturbed(whole, tmp_path, monkeypatch):
     assert left_behind(tmp_path / "tiny") == left_behind(whole)
 
 
+@pytest.mark.slow
 def test_a_missed_gate_stops_and_an_order_goes_on(tmp_path, capsys):
     stages = [{"name": "m0", "world": "m0", "budget": 512}, {"name": "more", "world": "m0", "budget": 256}]
     changed = {"stages": stages, "gates": {"m0": {"return_per_day": "> 1000"}}, "window": 1}

@@ -49,7 +49,7 @@ def test_replay_plays_a_file(exported, tmp_path, capsys):
     assert run_command(replay.main, *words) == 0
     assert "digests match" in capsys.readouterr().out and (tmp_path / "p.gif").read_bytes()[:3] == b"GIF"
     assert run_command(replay.main, *words, "--step", "2") == 2
-    assert "--params holds one policy" in capsys.readouterr().err
+    assert "a policy have no checkpoints" in capsys.readouterr().err
 
 
 def test_every_changed_byte_is_seen(exported, tmp_path):

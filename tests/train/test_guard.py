@@ -112,6 +112,7 @@ def test_nan_and_infinity_are_refused_at_once(poisoned, place, value):
     assert "nan" in message and "params" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("value", EXTREME)
 def test_extreme_numbers_never_reach_the_parameters(poisoned, place, value):

@@ -91,6 +91,7 @@ def killed(tmp_path: Path, kills: int, updates: int) -> None:
     assert (scores[0].step, scores[0].score) == (scores[1].step, scores[1].score)
 
 
+@pytest.mark.slow
 def test_a_trainer_killed_twice_ends_like_one_that_was_not(tiny_run, tmp_path):
     """The quick form: two kills while it learns, and the rest in this process."""
     words, reached, cut = tiny_words(tmp_path, "cut"), 0, tmp_path / "cut"

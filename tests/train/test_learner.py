@@ -58,7 +58,7 @@ def test_the_ratio_is_one_before_the_first_step(tiny):
     assert abs(float(metrics["approx_kl"])) < 1e-6 and float(metrics["clip_fraction"]) == 0
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("cell", ["gru", pytest.param("lstm", marks=pytest.mark.slow)])
 def test_the_ratio_is_one_with_a_memory_and_ends_inside_the_rollout(cell):
     """Episodes of 6 decisions in a rollout of 12, so that memories begin anew in its midst: still the policy that acted."""
     config, _ = load_config("ppo_town", (*TINY, "num_steps=12", f"memory={cell}", "memory_size=8"))

@@ -103,6 +103,7 @@ def written(folder, **changes):
     return folder / "tribe.yaml"
 
 
+@pytest.mark.slow
 def test_a_population_resumes_to_the_bit_and_tells_who_copied(tmp_path):
     """Six updates with rounds after 2 and 4; killed after 4, and with a row of lineage that nobody saved."""
     assert run_command(population.main, "--config", written(tmp_path), "--runs", tmp_path) == 0
