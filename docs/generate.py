@@ -91,6 +91,10 @@ All variants have these. A slot without a living person has zeros.
 `hybrid` and `full` have these besides:
 
 {directions}
+With the key `observation.ways` all variants have this behind all else, for policies that walk on their own feet (primitive
+actions); the indices are those of `compact`:
+
+{ways}
 ## Map layers
 
 `hybrid` and `full` have them: a window of {side} x {side} cells (key `observation.window`), 0 or 1, the agent in the middle,
@@ -206,6 +210,7 @@ def observations() -> str:
     """The page docs/observations.md."""
     worlds = [load("town", **{"observation.variant": variant}) for variant in VARIANTS]
     compact, hybrid, full = worlds
+    walks = load("town", **{"observation.variant": "compact", "observation.ways": True})
     if schema(hybrid) != schema(full):
         raise SystemExit("docs/generate.py: the variants with a map differ in their features; write two tables")
     A, actions = hybrid.static.num_agents, hybrid.static.actions.names
@@ -225,6 +230,7 @@ def observations() -> str:
         parts=table(("part", "type", *VARIANTS), parts),
         features=features_table(compact),
         directions=features_table(hybrid, [entry.name for entry in schema(compact)]),
+        ways=features_table(walks, [entry.name for entry in schema(compact)]),
         side=hybrid.static.window,
         layers=table(("hybrid", "full", "name", "1 means"), layers),
         actions=table(("index", "name", "what it does"), acts),

@@ -71,6 +71,7 @@ class Static(NamedTuple):
     observation: str  # "compact", "hybrid" or "full"
     window: int  # cells, odd: side of the map window
     config_id: str
+    ways: bool = False  # whether agents see the first steps of ways
 
     def has(self, system: str) -> bool:
         """Whether the world runs the system of that name."""

@@ -3,6 +3,7 @@
     python -m train.capture --run runs/NAME --num-envs 1024 --days 5 --out data/learned
     python -m train.capture --policy scripted --world town --every 15 --num-envs 1024 --out data/scripted
     python -m train.capture --out data/scripted --append --policy scripted --every 15 --num-envs 1024
+    python -m train.capture --run runs/NAME --primitives --num-envs 64 --out data/on_foot
     python -m train.capture --out data/scripted --export parquet
 
 Towns are played a shard at a time, in one program; no more than a shard is in memory. `train.dataset` reads what was written.
@@ -32,6 +33,7 @@ from .logging import RunError
 from .normalise import deviation
 from .npz import Arrays, DatasetError
 from .players import Player, memoryless
+from .primitives import on_foot
 from .program import learned, may_take
 from .record import capture_keys, episode_decisions, keep_towns, metrics, record
 from .shards import MAX_SHARD, PREFIX, Schema, schema_of, shard_bytes
@@ -63,6 +65,11 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--world", help="of a policy: a shipped world, or a path to its YAML; the default is town")
     options.add_argument("--world-set", action="append", default=[], metavar="KEY=VALUE", help="change the world")
     options.add_argument("--every", type=int, help="of a policy: ticks between two decisions; the default is 1")
+    options.add_argument(
+        "--primitives",
+        action="store_true",
+        help="carry out its options by primitive actions, a decision a tick; agents see the ways (observation.ways)",
+    )
     options.add_argument("--num-envs", type=int, default=256, help="towns to play")
     options.add_argument("--days", type=float, default=1.0, help="days a town; episodes follow each other")
     options.add_argument("--seed", type=int, default=0, help="of the towns, in a stream that nothing else draws from")
@@ -115,22 +122,27 @@ def plan(options: argparse.Namespace) -> Plan:
     Raises:
         RunError, ConfigError, CheckpointError: the options name no run, world, checkpoint or slots, or do not fit the world.
     """
+    ways = ("observation.ways=true",) if options.primitives else ()
     if options.run is not None:
         run = runs.existing(options.run)
         runner, manifest = runs.load_runner(run, options.step)
-        world, document, config = run.world, run.world_document, run.config
-        player, gamma = learned(world, config, runner.params, options.greedy), config.gamma
-        allowed, actions = may_take(world, config.actions), config.actions
+        document, config = read(options.run / runs.WORLD, ways, "--primitives"), run.config
+        if options.primitives and config.actions != "options":
+            raise RunError(f"--primitives carries out options: the policy of {options.run} takes {config.actions}")
+        player, gamma = learned(run.world, config, runner.params, options.greedy), config.gamma
+        actions, knows_ways = config.actions, run.world.static.ways
         unit = float(deviation(runner.scaling.moments)) if config.normalise_rewards else 1.0
         scale = config.reward_scale / unit
         name = f"{config.name}/{manifest.step}{' greedy' if options.greedy else ''}"
         hashed = policy_hash(runner.params)
     else:
-        document = read(options.world or "town", options.world_set, "--world-set")
-        world = compile_document(document)
+        document = read(options.world or "town", (*options.world_set, *ways), "--world-set")
         player, gamma = memoryless(POLICIES[options.policy], options.every or 1), 1.0
-        allowed, actions, scale = may_take(world, "all"), "all", 1.0
+        actions, scale, knows_ways = "all", 1.0, True
         name, hashed = options.policy, folders.hash_of_policy(POLICIES[options.policy])
+    if options.primitives:
+        player, actions, name = on_foot(player, knows_ways), "primitives", f"{name} on foot"
+    world = compile_document(document)
     missing = [system for system in ("intents", "rewards") if not world.static.has(system)]
     if missing:
         raise RunError(f"nothing can be learned from a world without the system {missing[0]!r}")
@@ -145,9 +157,8 @@ def plan(options: argparse.Namespace) -> Plan:
         max(int(options.days * day) // every, 1),
         slots(options.agents, world.static.num_agents),
     )
-    return Plan(
-        world, dump(document.tree), player, allowed, folders.Origin(options.seed, name, hashed, actions, scale), its
-    )
+    origin = folders.Origin(options.seed, name, hashed, actions, scale)
+    return Plan(world, dump(document.tree), player, may_take(world, actions), origin, its)
 
 
 def slots(text: str | None, num_agents: int) -> tuple[int, ...]:

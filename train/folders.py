@@ -20,7 +20,7 @@ class Origin(NamedTuple):
     seed: int
     policy: str
     policy_hash: str
-    actions: str  # that the policy may take: options or all
+    actions: str  # that the policy may take: options, primitives or all
     reward_scale: float  # of the rewards in which its values are
 
 

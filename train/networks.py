@@ -146,12 +146,12 @@ class ActorCritic(nn.Module):
         return memory, logits + habit, value
 
     def blank(self, shape: tuple[int, ...]) -> Any:
-        """The memory of somebody who has seen nothing, leaves f32[*shape, memory_size]; () without one."""
+        """The memory of somebody who has seen nothing, leaves f32[*shape, memory_size], no two the same array; () without one."""
         if self.memory == "none":
             return ()
-        empty = jnp.zeros((*shape, self.memory_size), jnp.float32)
-        one = (empty, empty) if self.memory == "lstm" else empty
-        return {"actor": one, "critic": one}
+        empty = lambda: jnp.zeros((*shape, self.memory_size), jnp.float32)
+        one = lambda: (empty(), empty()) if self.memory == "lstm" else empty()
+        return {"actor": one(), "critic": one()}
 
 
 class ByRole(nn.Module):

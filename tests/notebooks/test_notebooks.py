@@ -110,9 +110,11 @@ def test_the_first_cell_asks_for_an_address_before_it_installs(installing):
 
 
 def test_the_first_cell_does_nothing_where_the_package_is(monkeypatch):
+    asked = []
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    monkeypatch.setattr(subprocess, "run", None)
+    monkeypatch.setattr(subprocess, "run", lambda *words, **more: asked.append(words))
     exec(sources(NOTEBOOKS[0])[0], {})
+    assert not asked
 
 
 @pytest.mark.parametrize(

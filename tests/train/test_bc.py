@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_data
-from tiny_runs import TINY, run_command
+from tiny_runs import TINY, run_command, same_leaves
 
 from townlet_jax.config.load import dump
 from townlet_jax.worlds import read
@@ -148,14 +148,16 @@ def test_a_memory_goes_on_from_piece_to_piece(cell):
     assert float(alone["cross_entropy"]) != pytest.approx(rows[1][1], abs=1e-9)
 
 
-def test_the_same_seed_learns_the_same(data):
-    its = program("bc.epochs=1")
+@pytest.mark.parametrize("cell", ["none", "gru", "lstm"])
+def test_the_same_seed_learns_the_same(data, cell):
+    its = program("bc.epochs=1", f"memory={cell}", "memory_size=4")
     learns, _ = split(open_dataset(data), 0.25, 0)
     results = []
     for _ in range(2):
         params = params_of(its)
         learner, found = cloning.epoch(its, cloning.Learner(params, its.optimiser.init(params)), learns, 0)
         results.append((learner.params, found))
+        assert not same_leaves(learner.params, params_of(its))
     assert all((a == b).all() for a, b in zip(jax.tree.leaves(results[0][0]), jax.tree.leaves(results[1][0])))
     assert results[0][1] == results[1][1] and sum(1 for _ in batches(learns, 4, 0, drop_last=True)) == 4
 

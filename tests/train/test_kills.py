@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from tiny_runs import run_command, same_leaves, tiny_words, without_rates
@@ -15,6 +16,7 @@ from tiny_runs import run_command, same_leaves, tiny_words, without_rates
 from train import ppo, runs
 from train.checkpoint import latest
 from train.logging import read_rows
+from train.types import Runner
 
 EVERY = 3  # updates between two saves
 CACHE = Path(__file__).resolve().parents[2] / ".jax_cache"  # that of the tests, see tests/conftest.py
@@ -59,8 +61,22 @@ def words_of(folder: Path, updates: int, every: int = EVERY) -> list[str]:
     return tiny_words(folder.parent, folder.name, *sizes)
 
 
-def killed(tmp_path: Path, kills: int, updates: int) -> None:
-    """Kill a run so many times, resume each time, and compare its end with that of a run that nobody killed."""
+class Ended(NamedTuple):
+    """What a run left behind."""
+
+    runner: Runner
+    rows: list[dict]
+    best: tuple[int, float | None]  # the best step and its score
+
+
+def ended(folder: Path) -> Ended:
+    run = runs.existing(folder)
+    best = runs.load_runner(run, "best")[1]
+    return Ended(runs.load_runner(run)[0], without_rates(folder), (best.step, best.score))
+
+
+def killed(tmp_path: Path, kills: int, updates: int) -> tuple[Ended, Ended]:
+    """Kill a run so many times and resume each time. Returns its end, and that of a run that nobody killed."""
     rng, whole, cut = random.Random(kills), tmp_path / "whole", tmp_path / "cut"
     finish(words_of(whole, updates), tmp_path / "cache")
     words, reached = words_of(cut, updates), 0
@@ -83,12 +99,7 @@ def killed(tmp_path: Path, kills: int, updates: int) -> None:
         assert rows == list(range(1, rows[-1] + 1)), "a row was lost or came twice"
         words, reached = ["--resume", str(cut), "--no-pictures"], newest
     finish(words, tmp_path / "cache")
-    ours, _ = runs.load_runner(runs.existing(cut))
-    wanted, _ = runs.load_runner(runs.existing(whole))
-    assert int(ours.update) == updates and same_leaves(ours, wanted)
-    assert without_rates(cut) == without_rates(whole)
-    scores = [runs.load_runner(runs.existing(folder), "best")[1] for folder in (cut, whole)]
-    assert (scores[0].step, scores[0].score) == (scores[1].step, scores[1].score)
+    return ended(cut), ended(whole)
 
 
 @pytest.mark.slow
@@ -111,7 +122,9 @@ def test_a_trainer_killed_twice_ends_like_one_that_was_not(tiny_run, tmp_path):
 
 @pytest.mark.slow
 def test_a_trainer_killed_ten_times_ends_like_one_that_was_not(tmp_path):
-    killed(tmp_path, kills=10, updates=120)
+    ours, wanted = killed(tmp_path, kills=10, updates=120)
+    assert int(ours.runner.update) == 120 and same_leaves(ours.runner, wanted.runner)
+    assert ours.rows == wanted.rows and ours.best == wanted.best
 
 
 @pytest.mark.slow

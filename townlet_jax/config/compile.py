@@ -206,6 +206,7 @@ def compile_world(config: Any, layout: Layout, order: Sequence[System], config_i
         observation=variant,
         window=0 if variant == "compact" else window,
         config_id=config_id,
+        ways=config.observation.ways,
     )
     params = {system.name: system.build(getattr(config.systems, system.name), names) for system in systems}
     params = {name: value for name, value in params.items() if value != ()}

@@ -99,6 +99,7 @@ class ObservationConfig(Section):
         "hybrid", description="compact has no map, hybrid a thin map and directions, full a map of every kind"
     )
     window: int = Field(11, ge=3, le=21, description="side of the map window in cells, odd")
+    ways: bool = Field(False, description="also the first step of the way to each offer, to work and home")
 
     @field_validator("window")
     @classmethod

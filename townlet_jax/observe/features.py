@@ -14,7 +14,7 @@ from ..core.grid import DIRECTIONS
 from ..systems import affordances, employment, exits, intents
 from ..types import NOTHING, Array, Feature, State, World
 from . import social
-from .directions import direction_fields, direction_values
+from .directions import direction_fields, direction_values, way_fields, way_values
 from .layers import NEAR
 
 FAR = 64.0  # steps that count as far away
@@ -257,7 +257,7 @@ def groups(world: World) -> list[tuple[Callable[[World], list[Feature]], Callabl
     """What each system of a world shows: its group, then what it brings itself."""
     own = [[GROUPS.get(system.name), (system.fields, system.features)] for system in world.static.systems]
     shown = [group for pair in own for group in pair if group is not None]
-    return [*shown, (direction_fields, direction_values)]
+    return [*shown, (direction_fields, direction_values), (way_fields, way_values)]
 
 
 def fields(world: World) -> list[Feature]:
