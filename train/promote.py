@@ -17,7 +17,7 @@ from rich.table import Table
 
 from townlet_jax.types import World
 
-from . import golden, releases
+from . import golden, releases, runs
 from .cli import command
 from .gates import FAIL, HOLD, PROMOTE, Candidate, candidate_of, decided, judge
 from .logging import RunError
@@ -153,7 +153,7 @@ def main() -> None:
     checked(options)
     if options.rollback and not options.store.is_dir():
         raise RunError(f"{options.store} is no store of releases")
-    with nullcontext() if options.dry_run else releases.alone(options.store):
+    with nullcontext() if options.dry_run else runs.alone(options.store, "at work in"):
         if options.rollback:
             print(roll_back(options.store, options.reason))
             return

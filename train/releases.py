@@ -8,13 +8,10 @@
 Each release stands on its own: the run that it came from may be deleted. Every file is checked against a sha256 before it is used.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,26 +95,6 @@ def unseal(path: Path) -> dict[str, Any]:
 def _sealed(fields: dict[str, Any]) -> bytes:
     text = lambda value: json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode()
     return text({**fields, "sha256": hashlib.sha256(text(fields)).hexdigest()})
-
-
-@contextmanager
-def alone(store: Path) -> Iterator[None]:
-    """The sole right to change a store.
-
-    Raises:
-        RunError: another process has it, or the folder cannot be written.
-    """
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        lock = (store / ".lock").open("w")
-    except OSError as error:
-        raise RunError(f"cannot write into {store}: {error.strerror}") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(f"another process is at work in {store}") from None
-        yield
 
 
 def current(store: Path) -> Release | None:

@@ -350,7 +350,7 @@ def test_a_window_is_whole_decisions(run, tmp_path, capsys):
 
 
 def test_two_do_not_work_in_one_store(run, tmp_path, capsys):
-    with releases.alone(tmp_path):
+    with runs.alone(tmp_path, "at work in"):
         assert run_command(promote.main, *words(run, tmp_path, 2)) == 2
     assert "another process is at work" in capsys.readouterr().err
     assert states(tmp_path) == []
