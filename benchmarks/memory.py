@@ -44,8 +44,8 @@ def measure(name: str) -> dict:
     from townlet_jax.worlds import compile_document, read
     from train.config import load_config
     from train.guard import guarded
+    from train.hardware.memory import estimate
     from train.learner import make_train
-    from train.memory import estimate
     from train.sharding import mesh_of, put
 
     use_compile_cache()

@@ -15,8 +15,9 @@ from pathlib import Path
 import jax
 from report import tell
 
-from train import learner, stack
-from train.members import SweepConfig, base_of, load_shared, members_of
+from train import learner
+from train.sweeps import stack
+from train.sweeps.members import SweepConfig, base_of, load_shared, members_of
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 

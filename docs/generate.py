@@ -27,10 +27,10 @@ from townlet_jax.observe import layer_names
 from townlet_jax.systems import ORDER
 from townlet_jax.worlds import read
 from train.config import TrainConfig
-from train.members import SweepConfig
+from train.curricula.stages import Curriculum
 from train.population import PopulationConfig
-from train.stages import Curriculum
-from train.thresholds import Gate
+from train.promotion.thresholds import Gate
+from train.sweeps.members import SweepConfig
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py. Change the code, then run `python docs/generate.py`. -->\n"

@@ -20,12 +20,13 @@ import jax
 
 from townlet_jax.config.load import read_yaml
 
-from . import runs, shards
+from . import runs
 from .checkpoint import save
 from .cli import command
 from .cloning import Cloning, Learner, cloning, epoch, held_out
 from .config import load_config
-from .dataset import Dataset, open_dataset, split
+from .datasets import shards
+from .datasets.dataset import Dataset, open_dataset, split
 from .logging import RunError, open_run
 from .types import Runner
 

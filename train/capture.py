@@ -6,7 +6,8 @@
     python -m train.capture --run runs/NAME --primitives --num-envs 64 --out data/on_foot
     python -m train.capture --out data/scripted --export parquet
 
-Towns are played a shard at a time, in one program; no more than a shard is in memory. `train.dataset` reads what was written.
+Towns are played a shard at a time, in one program; no more than a shard is in memory.
+`train.datasets.dataset` reads what was written.
 """
 
 import argparse
@@ -24,19 +25,20 @@ from townlet_jax.config.load import dump
 from townlet_jax.types import World
 from townlet_jax.worlds import compile_document, read
 
-from . import folders, runs
+from . import runs
 from .cli import command
-from .dataset import open_dataset
-from .exports import EXPORTS, export
-from .leaves import policy_hash
+from .datasets import folders
+from .datasets.dataset import open_dataset
+from .datasets.exports import EXPORTS, export
+from .datasets.npz import Arrays, DatasetError
+from .datasets.record import capture_keys, episode_decisions, keep_towns, metrics, record
+from .datasets.shards import MAX_SHARD, PREFIX, Schema, schema_of, shard_bytes
 from .logging import RunError
 from .normalise import deviation
-from .npz import Arrays, DatasetError
 from .players import Player, memoryless
 from .primitives import on_foot
 from .program import learned, may_take
-from .record import capture_keys, episode_decisions, keep_towns, metrics, record
-from .shards import MAX_SHARD, PREFIX, Schema, schema_of, shard_bytes
+from .storage.leaves import policy_hash
 
 SHARD = 256 << 20  # bytes of a shard in memory, if --towns-per-shard does not say otherwise
 POLICIES = {"scripted": policies.scripted, "random": policies.random}

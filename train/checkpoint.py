@@ -7,7 +7,7 @@
 
 A step that does not verify is never restored: `latest`, `best` and `restore` report it and take the next one, while a
 step asked for by number fails. Writers share a file lock, readers need none. One process, a POSIX file system.
-`train/saving.py` saves in the background.
+`train/storage/saving.py` saves in the background.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 
 import jax
 
-from . import manifest as manifests
-from . import orbax_step
-from .errors import CheckpointError, told_as
-from .leaves import Leaf, Snapshot, digest_of, leaf_table, policy_of, snapshot, to_host
-from .manifest import Manifest
-from .migrations import migrate_leaves
+from .storage import manifest as manifests
+from .storage import orbax_step
+from .storage.errors import CheckpointError, told_as
+from .storage.leaves import Leaf, Snapshot, digest_of, leaf_table, policy_of, snapshot, to_host
+from .storage.manifest import Manifest
+from .storage.migrations import migrate_leaves
 
 PyTree = Any
 Report = Callable[[str], None]

@@ -11,8 +11,8 @@ from types import FrameType
 from townlet_jax.config.errors import ConfigError
 from townlet_jax.io.cache import use_compile_cache
 
-from .errors import CheckpointError
 from .logging import RunError
+from .storage.errors import CheckpointError
 
 
 def command(main: Callable[[], None]) -> None:

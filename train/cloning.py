@@ -21,10 +21,10 @@ from townlet_jax.types import World
 
 from .advantages import gae
 from .config import TrainConfig
-from .dataset import Dataset, batches, observation
+from .datasets.dataset import Dataset, batches, observation
+from .datasets.npz import Arrays
 from .distributions import MaskedCategorical
 from .losses import weights
-from .npz import Arrays
 from .program import Network, may_take, network_of
 from .types import Array
 

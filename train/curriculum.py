@@ -2,8 +2,9 @@
 
     python -m train.curriculum --config curriculum [--set ppo.num_envs=64] [--resume runs/NAME] [--advance | --hold | --stage m2]
 
-A stage ends when its gate has held for some windows of updates in a row, or at its budget (`windows.py`). What was learned is
-carried into the next one by name (`transfer.py`). What happened and why stands in stages.jsonl (`chronicle.py`).
+A stage ends when its gate has held for some windows of updates in a row, or at its budget (`curricula/windows.py`). What was
+learned is carried into the next one by name (`curricula/transfer.py`). What happened and why stands in stages.jsonl
+(`curricula/chronicle.py`).
 """
 
 import argparse
@@ -15,7 +16,8 @@ from typing import NamedTuple
 from townlet_jax.config.load import dump
 
 from . import runs
-from .chronicle import (
+from .cli import command
+from .curricula.chronicle import (
     DERIVED,
     Event,
     order_event,
@@ -26,13 +28,12 @@ from .chronicle import (
     window_event,
     write_events,
 )
-from .cli import command
-from .climb import begin_event, check, enter, limits_of
-from .ladder import plot_curriculum
+from .curricula.climb import begin_event, check, enter, limits_of
+from .curricula.ladder import plot_curriculum
+from .curricula.stages import Plan, load_plan
+from .curricula.windows import ADVANCE, AUTO, HOLD, Verdict, judge
 from .logging import Row, RunError, plot_curve, read_rows
 from .session import learn
-from .stages import Plan, load_plan
-from .windows import ADVANCE, AUTO, HOLD, Verdict, judge
 
 DEFAULT, PLAN = "curriculum", "curriculum.yaml"
 

@@ -14,11 +14,11 @@ from townlet_jax.policies import scheduled, scripted
 from townlet_jax.types import Key, State, World
 
 from . import runs
-from .leaves import policy_hash
 from .logging import RunError
 from .players import Player, memoryless, unroll
 from .program import learned
-from .sealed import load_sealed, save_sealed
+from .storage.leaves import policy_hash
+from .storage.sealed import load_sealed, save_sealed
 
 REPLAY = "replay.npz"
 PICTURE = "episode.gif"

@@ -26,13 +26,14 @@ from rich.table import Table
 from townlet_jax import policies
 from townlet_jax.types import Key, World
 
-from . import grid, heatmap, runs, sheets, stacking
+from . import runs
 from .cli import command
+from .evaluation import grid, heatmap, sheets, stacking
+from .evaluation.scores import RARE, SHOWN, held_out_keys, town_kpis, town_sums
+from .evaluation.statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
 from .logging import RunError
 from .players import Player, memoryless
 from .program import learned
-from .scores import RARE, SHOWN, held_out_keys, town_kpis, town_sums
-from .statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
 
 RESULT = "evaluation.json"
 SWEEP = "sweep"  # the name of its files, before their endings

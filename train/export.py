@@ -16,16 +16,16 @@ import numpy as np
 
 from townlet_jax.config.load import Document, validate
 
-from . import manifest as manifests
 from . import runs
 from .checkpoint import Report, to_stderr
 from .cli import command
 from .config import TrainConfig
-from .errors import CheckpointError
-from .leaves import leaf_table, policy_hash, to_host
 from .logging import RunError
-from .manifest import Manifest
-from .sealed import load_sealed, save_sealed
+from .storage import manifest as manifests
+from .storage.errors import CheckpointError
+from .storage.leaves import leaf_table, policy_hash, to_host
+from .storage.manifest import Manifest
+from .storage.sealed import load_sealed, save_sealed
 
 KIND = "townlet_jax policy"
 SCHEMA = 1  # of these files

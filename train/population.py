@@ -2,7 +2,7 @@
 
     python -m train.population --config pbt_town [--set members=8] [--resume runs/NAME]
 
-Who copies whom is `train/evolve.py`, the folder `train/crowd.py`; every copy is a row of lineage.jsonl.
+Who copies whom is `train/sweeps/evolve.py`, the folder `train/sweeps/crowd.py`; every copy is a row of lineage.jsonl.
 """
 
 import argparse
@@ -18,13 +18,26 @@ from pydantic import Field, model_validator
 from townlet_jax.config.load import Document, dump, read_yaml, validate
 from townlet_jax.engine import stream
 
-from . import crowd, rows, runs, stack
+from . import runs
 from .cli import command
-from .crowd import Course, Crowd
-from .evolve import Population, Rules, evolve, rules_of, smoothed
 from .logging import RunError
-from .members import BASE, SWEEP, Member, Shared, Span, base_of, check_names, drawn, load_shared, member_of, one_program
-from .stack import Stack
+from .sweeps import crowd, rows, stack
+from .sweeps.crowd import Course, Crowd
+from .sweeps.evolve import Population, Rules, evolve, rules_of, smoothed
+from .sweeps.members import (
+    BASE,
+    SWEEP,
+    Member,
+    Shared,
+    Span,
+    base_of,
+    check_names,
+    drawn,
+    load_shared,
+    member_of,
+    one_program,
+)
+from .sweeps.stack import Stack
 from .types import Array
 
 

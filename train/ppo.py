@@ -15,16 +15,17 @@ import jax
 
 from townlet_jax.config.load import Document, dump
 
-from . import machines, memory, runs
+from . import runs
 from .checkpoint import latest, rewind, silent, to_stderr
 from .cli import command
 from .config import TrainConfig, load_config
 from .episode import show
+from .hardware import machines, memory
 from .logging import Run, RunError, open_run, plot_curve
+from .promotion.thresholds import Stability, load_gate
+from .promotion.watch import Watch
 from .session import learn, scored
-from .thresholds import Stability, load_gate
 from .types import Runner
-from .watch import Watch
 
 DEFAULT = "ppo_town"
 

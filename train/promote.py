@@ -17,13 +17,14 @@ from rich.table import Table
 
 from townlet_jax.types import World
 
-from . import golden, releases, runs
+from . import runs
 from .cli import command
-from .gates import FAIL, HOLD, PROMOTE, Candidate, candidate_of, decided, judge
 from .logging import RunError
 from .players import Player
-from .shadow import Verdict
-from .thresholds import Gate, load_gate
+from .promotion import golden, releases
+from .promotion.gates import FAIL, HOLD, PROMOTE, Candidate, candidate_of, decided, judge
+from .promotion.shadow import Verdict
+from .promotion.thresholds import Gate, load_gate
 
 CODES = {PROMOTE: 0, HOLD: 1, FAIL: 2}
 SHOWN = ("return_per_day", "attendance", "collapses_per_day", "late_per_day", "switches_per_day")

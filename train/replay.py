@@ -26,10 +26,10 @@ from . import episode as episodes
 from . import runs, thoughts
 from .cli import command
 from .export import opened
-from .leaves import policy_hash
 from .logging import RunError
 from .players import Player
 from .program import learned
+from .storage.leaves import policy_hash
 
 FRAMES_PER_SECOND = 12
 HOME = "\x1b[2J\x1b[H"  # clears a terminal

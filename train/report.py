@@ -4,7 +4,8 @@
     python -m train.report --run runs/A --run runs/B --run runs/C
 
 Runs that differ in nothing but their seed (and name) form a group, and each is one sample of it. Statistics are those of
-`train/statistics.py`, over runs: a group of n runs has n values, each the mean of the measure over the last share of its updates.
+`train/evaluation/statistics.py`, over runs: a group of n runs has n values, each the mean of the measure over the last share of
+its updates.
 """
 
 import argparse
@@ -23,13 +24,13 @@ from rich.table import Table
 from townlet_jax.config.errors import listed, suggestion
 from townlet_jax.config.load import read_yaml
 
-from . import rows
 from .cli import command
-from .curves import draw
+from .evaluation.statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
 from .logging import CONFIG, JSONL, RunError
-from .members import SWEEP
 from .runs import WORLD
-from .statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
+from .sweeps import rows
+from .sweeps.curves import draw
+from .sweeps.members import SWEEP
 
 UNITS = {
     "return_per_day": "reward per agent-day",

@@ -20,13 +20,13 @@ from townlet_jax.worlds import compile_document, read
 
 from .checkpoint import Store, best, open_store, restore, to_stderr
 from .config import TrainConfig
-from .errors import CheckpointError
 from .learner import make_train
 from .logging import CONFIG, RunError
-from .manifest import NAME as MANIFEST
-from .manifest import Manifest
 from .players import Player, memoryless
 from .sharding import mesh_of
+from .storage.errors import CheckpointError
+from .storage.manifest import NAME as MANIFEST
+from .storage.manifest import Manifest
 from .types import Runner, Train
 
 WORLD = "world.yaml"

@@ -17,13 +17,13 @@ from townlet_jax.telemetry import kpis
 from . import runs
 from .cli import Stop
 from .guard import complaint, guarded
+from .hardware.machines import first, most
+from .hardware.watchdog import Watchdog
 from .logging import Row, Run, RunError, read_rows
-from .machines import first, most
 from .progress import Progress
-from .saving import Saver
 from .sharding import put, whole
+from .storage.saving import Saver
 from .types import Array, Runner
-from .watchdog import Watchdog
 
 Watch = Callable[[Row], object]
 Steer = Callable[[Runner, Row], Runner]

@@ -2,7 +2,7 @@
 
     python -m train.sweep --config seeds_and_rates [--set seeds=4] [--resume runs/NAME] [--sweep runs/NAME --export-member 3]
 
-What varies is `train/members.py`, the program `train/stack.py`, the folder `train/crowd.py`.
+What varies is `train/sweeps/members.py`, the program `train/sweeps/stack.py`, the folder `train/sweeps/crowd.py`.
 """
 
 import argparse
@@ -17,11 +17,12 @@ from rich.table import Table
 
 from townlet_jax.config.load import dump, read_yaml, validate
 
-from . import crowd, runs, stack
+from . import runs
 from .cli import command
-from .crowd import Course, Crowd
 from .logging import RunError
-from .members import SWEEP, SweepConfig, base_of, load_shared, members_of
+from .sweeps import crowd, stack
+from .sweeps.crowd import Course, Crowd
+from .sweeps.members import SWEEP, SweepConfig, base_of, load_shared, members_of
 
 COURSE = Course(
     init=stack.init, update=lambda part: partial(stack.update, part), after=lambda whole, done, state: state

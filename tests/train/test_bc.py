@@ -11,10 +11,11 @@ from tiny_runs import TINY, run_command, same_leaves
 
 from townlet_jax.config.load import dump
 from townlet_jax.worlds import read
-from train import bc, cloning, folders, ppo, runs
+from train import bc, cloning, ppo, runs
 from train.config import load_config
-from train.dataset import batches, open_dataset, split
-from train.record import metrics
+from train.datasets import folders
+from train.datasets.dataset import batches, open_dataset, split
+from train.datasets.record import metrics
 
 WORDS = (*TINY, "bc.num_towns=4", "bc.num_steps=2", "bc.learning_rate=0.02", "bc.held_out=0.25", "persistence=0")
 SHARDS = (12, 12)

@@ -24,12 +24,12 @@ from townlet_jax.systems.intents import WAIT_ACTION
 from townlet_jax.types import World
 from townlet_jax.worlds import compile_document
 from train import capture, runs
-from train.dataset import Dataset, batches, load_sample, open_dataset, world_of
-from train.npz import DatasetError
+from train.datasets.dataset import Dataset, batches, load_sample, open_dataset, world_of
+from train.datasets.npz import DatasetError
+from train.datasets.record import STREAM, capture_keys, record
+from train.datasets.shards import MANIFEST, METRICS, read_manifest
 from train.players import Choice, Player, memoryless
 from train.program import learned
-from train.record import STREAM, capture_keys, record
-from train.shards import MANIFEST, METRICS, read_manifest
 
 STEP, RESET, OBSERVE = jax.jit(engine.step), jax.jit(engine.reset), jax.jit(observe)
 DECIDE = jax.jit(lambda world, player, state, memory, key: player.decide(player.params, world, state, memory, key))

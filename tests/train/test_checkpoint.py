@@ -12,10 +12,10 @@ import numpy as np
 import optax
 import pytest
 
-from train import manifest as manifests
 from train.checkpoint import latest, open_store, restore, rewind, save, verify
-from train.errors import CheckpointError
-from train.leaves import to_host
+from train.storage import manifest as manifests
+from train.storage.errors import CheckpointError
+from train.storage.leaves import to_host
 
 SMALL = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "count": np.int32(7)}
 

@@ -11,13 +11,14 @@ from tiny_runs import run_command
 
 from townlet_jax.config.errors import ConfigError
 from townlet_jax.config.load import dump
-from train import climb, curriculum, ladder, runs
+from train import curriculum, runs
 from train.checkpoint import latest, verify
-from train.chronicle import OVERRIDE, order_event, read_events, take_order, write_events
 from train.config import TrainConfig
+from train.curricula import climb, ladder
+from train.curricula.chronicle import OVERRIDE, order_event, read_events, take_order, write_events
+from train.curricula.stages import Requirement, learner_of, load_plan, weight_left
+from train.curricula.windows import Limits, Order, judge
 from train.logging import Run, RunError, read_rows
-from train.stages import Requirement, learner_of, load_plan, weight_left
-from train.windows import Limits, Order, judge
 
 PPO = {
     "world_set": ["observation.variant=compact"],

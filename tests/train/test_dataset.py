@@ -11,12 +11,12 @@ import tiny_data
 from tiny_data import PREFIX, signed
 
 from townlet_jax import load
-from train import dataset as datasets
-from train.dataset import batches, fits, load_sample, open_dataset, split
-from train.exports import lives
-from train.npz import DatasetError
-from train.record import metrics
-from train.shards import MANIFEST, METRICS, SCHEMA, read_manifest
+from train.datasets import dataset as datasets
+from train.datasets.dataset import batches, fits, load_sample, open_dataset, split
+from train.datasets.exports import lives
+from train.datasets.npz import DatasetError
+from train.datasets.record import metrics
+from train.datasets.shards import MANIFEST, METRICS, SCHEMA, read_manifest
 
 SHARD = f"{PREFIX}_00001.npz"
 FILES = (f"{PREFIX}_00000.npz", SHARD, f"{PREFIX}_00002.npz", SCHEMA, "world.yaml", f"{PREFIX}{MANIFEST}")

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train import manifest as manifests
 from train.checkpoint import Store, latest, open_store, restore, save
-from train.errors import CheckpointError
+from train.storage import manifest as manifests
+from train.storage.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "count": np.int32(7)}
@@ -41,7 +41,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 import numpy as np
 from train.checkpoint import latest, open_store, restore, rewind, save
-from train.saving import Saver
+from train.storage.saving import Saver
 
 def state(step):
     return {"step": np.full(1000, step), "noise": np.random.default_rng(step).random(3000)}
@@ -220,7 +220,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from train.checkpoint import open_store
-from train.saving import Saver
+from train.storage.saving import Saver
 folder, fault, way = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 if os.geteuid() == 0:
     os.setgroups([])

@@ -10,10 +10,10 @@ import pytest
 from tiny_runs import run_command, same_leaves
 
 from train import export, replay, runs
-from train import manifest as manifests
-from train.errors import CheckpointError
-from train.leaves import policy_hash
-from train.sealed import load_sealed, save_sealed
+from train.storage import manifest as manifests
+from train.storage.errors import CheckpointError
+from train.storage.leaves import policy_hash
+from train.storage.sealed import load_sealed, save_sealed
 
 
 @pytest.fixture(scope="module")

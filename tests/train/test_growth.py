@@ -13,9 +13,9 @@ from townlet_jax import load
 from train import runs, session
 from train.config import load_config
 from train.logging import open_run, read_rows
-from train.thresholds import load_gate
+from train.promotion.thresholds import load_gate
+from train.promotion.watch import Watch
 from train.types import Train
-from train.watch import Watch
 
 UPDATES = 400
 NAMES = 40  # numbers in a row

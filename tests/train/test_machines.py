@@ -11,10 +11,11 @@ import pytest
 from many import pair, port, start, until_logged
 from tiny_runs import run_command, tiny_words, without_rates
 
-from train import machines, ppo, runs
+from train import ppo, runs
 from train.checkpoint import verify
+from train.hardware import machines
+from train.hardware.rendezvous import meet
 from train.logging import RunError, read_rows
-from train.rendezvous import meet
 
 
 def outcome(address: str, count: int, index: int, seconds: float) -> str:

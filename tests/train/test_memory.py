@@ -9,10 +9,11 @@ import pytest
 from tiny_runs import TINY, run_command, tiny_words
 
 from townlet_jax.worlds import compile_document, read
-from train import collect, memory, ppo
+from train import collect, ppo
 from train.config import load_config
+from train.hardware import memory
+from train.hardware.memory import Estimate, activations, estimate, report, rollout_of, told
 from train.learner import init, program_of
-from train.memory import Estimate, activations, estimate, report, rollout_of, told
 
 MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "memory-cpu.json"
 WORDS = ("memory=gru", "teacher=scripted", "mix=0.5")

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from flax import struct
 
-from train import manifest as manifests
-from train import migrations
 from train.checkpoint import best, latest, open_store, restore, save, verify
-from train.errors import CheckpointError
-from train.leaves import policy_hash
-from train.migrations import Migration
+from train.storage import manifest as manifests
+from train.storage import migrations
+from train.storage.errors import CheckpointError
+from train.storage.leaves import policy_hash
+from train.storage.migrations import Migration
 
 SAMPLES = Path(__file__).parent / "samples"
 

@@ -10,9 +10,10 @@ import pytest
 import yaml
 from tiny_runs import TINY, run_command
 
-from train import crowd, population, rows, runs
-from train.evolve import Population, copied, drawn, evolve, explored, rules_of, smoothed, sources
-from train.members import Span
+from train import population, runs
+from train.sweeps import crowd, rows
+from train.sweeps.evolve import Population, copied, drawn, evolve, explored, rules_of, smoothed, sources
+from train.sweeps.members import Span
 from train.types import Hyper, Runner
 
 CHANGES = {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in TINY)}

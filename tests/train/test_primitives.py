@@ -9,7 +9,7 @@ from townlet_jax import policies
 from townlet_jax.core import fixed
 from townlet_jax.systems import intents
 from train import capture
-from train.dataset import load_sample, open_dataset
+from train.datasets.dataset import load_sample, open_dataset
 from train.players import Choice, Player, memoryless, unroll
 from train.primitives import on_foot
 

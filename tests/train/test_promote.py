@@ -11,17 +11,18 @@ from tiny_runs import TINY, run_command
 
 from townlet_jax import engine
 from townlet_jax.worlds import compile_document, read
-from train import golden, promote, releases, runs
+from train import promote, runs
 from train.config import load_config
-from train.errors import CheckpointError
-from train.gates import FAIL, HOLD, PROMOTE, Judgement, candidate_of, decided, second_of, variant_gate
 from train.learner import make_train
 from train.logging import RunError
 from train.players import Choice, Player
 from train.program import learned
-from train.shadow import Played, Verdict, changed, play, shortfalls, streak_of, town_keys, verdicts
-from train.stability import Town
-from train.thresholds import Gate, Margins
+from train.promotion import golden, releases
+from train.promotion.gates import FAIL, HOLD, PROMOTE, Judgement, candidate_of, decided, second_of, variant_gate
+from train.promotion.shadow import Played, Verdict, changed, play, shortfalls, streak_of, town_keys, verdicts
+from train.promotion.stability import Town
+from train.promotion.thresholds import Gate, Margins
+from train.storage.errors import CheckpointError
 
 GATE = (
     "num_envs=4",

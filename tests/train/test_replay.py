@@ -19,10 +19,10 @@ from townlet_jax.render import Focus, image, page
 from townlet_jax.render.people import people
 from townlet_jax.testing.__main__ import main as fuzz
 from train import episode, replay, runs, thoughts
-from train.leaves import policy_hash
 from train.logging import RunError
 from train.players import memoryless
 from train.program import learned
+from train.storage.leaves import policy_hash
 
 SCENE = "queue_conflict"
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from tiny_runs import run_command
 
-from train import report, rows
-from train.curves import thinned
+from train import report
 from train.logging import RunError
+from train.sweeps import rows
+from train.sweeps.curves import thinned
 
 ENDS = {"0.1": (1.0, 3.0, 5.0, 7.0), "0.2": (4.0, 6.0, 8.0, 10.0)}  # of four seeds at two rates
 

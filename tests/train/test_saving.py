@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from tiny_runs import run_command, tiny_words
 
-from train import manifest as manifests
-from train import ppo, runs, saving
+from train import ppo, runs
 from train.checkpoint import best, latest, open_store, restore, verify
 from train.cli import Stop
-from train.errors import CheckpointError
 from train.logging import read_rows
-from train.saving import Saver
+from train.storage import manifest as manifests
+from train.storage import saving
+from train.storage.errors import CheckpointError
+from train.storage.saving import Saver
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,9 +7,9 @@ import pytest
 from townlet_jax import load
 from townlet_jax.config.errors import ConfigError
 from train.logging import RunError, open_run
-from train.stability import CANARIES, Town, absent, alerts, fallen, windows_of
-from train.thresholds import Stability, load_gate
-from train.watch import ALERTS, Watch
+from train.promotion.stability import CANARIES, Town, absent, alerts, fallen, windows_of
+from train.promotion.thresholds import Stability, load_gate
+from train.promotion.watch import ALERTS, Watch
 
 TOWN = Town(num_agents=4, ticks_per_day=200)  # a count of 1 a tick is 200 / 4 = 50 an agent-day
 LIMITS = Stability(least_rows=4, thrash_windows=2)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from train import statistics
-from train.statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
+from train.evaluation import statistics
+from train.evaluation.statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from tiny_runs import TINY, run_command
 
 from townlet_jax.config.errors import ConfigError
 from townlet_jax.worlds import compile_document, read
-from train import crowd, evaluate, learner, rows, runs, stack, sweep
+from train import evaluate, learner, runs, sweep
 from train.config import load_config
-from train.members import Span, SweepConfig, base_of, load_shared, members_of
+from train.sweeps import crowd, rows, stack
+from train.sweeps.members import Span, SweepConfig, base_of, load_shared, members_of
 
 CHANGES = {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in TINY)}
 YAML = {

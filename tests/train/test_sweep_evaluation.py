@@ -11,11 +11,12 @@ import pytest
 from tiny_runs import run_command
 
 from townlet_jax import load, policies
-from train import evaluate, grid, heatmap, runs, sheets, stacking
+from train import evaluate, runs
+from train.evaluation import grid, heatmap, sheets, stacking
+from train.evaluation.scores import held_out_keys
 from train.logging import RunError
 from train.players import memoryless
 from train.program import learned
-from train.scores import held_out_keys
 
 SHORT = ("--num-envs", 2, "--seeds", 2, "--days", 0.05)
 

@@ -12,9 +12,7 @@ from townlet_jax import load
 from townlet_jax.types import Observation
 from train import curiosity
 from train.config import TrainConfig
-from train.logging import RunError
-from train.program import network_of
-from train.transfer import (
+from train.curricula.transfer import (
     Axis,
     carried_adam,
     carried_curiosity,
@@ -23,6 +21,8 @@ from train.transfer import (
     moved,
     words_of,
 )
+from train.logging import RunError
+from train.program import network_of
 
 KINDS = {
     "plain": {},

@@ -8,8 +8,8 @@ import time
 import pytest
 from many import environment
 
-from train import watchdog
-from train.watchdog import EXIT, Watchdog
+from train.hardware import watchdog
+from train.hardware.watchdog import EXIT, Watchdog
 
 # The third update never ends on the device. argv: folder of the run
 HANGS = """
@@ -17,7 +17,8 @@ import sys, time
 from pathlib import Path
 import jax, jax.numpy as jnp
 from flax import struct
-from train import runs, session, watchdog
+from train import runs, session
+from train.hardware import watchdog
 from train.config import TrainConfig
 from train.logging import open_run
 from train.types import Train

@@ -8,10 +8,10 @@ import numpy as np
 from townlet_jax import load
 from townlet_jax.config.load import dump
 from townlet_jax.worlds import read
-from train import folders
-from train.npz import Arrays
-from train.record import metrics
-from train.shards import MANIFEST, Manifest, Schema, declared, read_manifest, schema_of, write_manifest
+from train.datasets import folders
+from train.datasets.npz import Arrays
+from train.datasets.record import metrics
+from train.datasets.shards import MANIFEST, Manifest, Schema, declared, read_manifest, schema_of, write_manifest
 
 PREFIX = "rollout_sample"
 SETTING = "observation.variant=compact"

@@ -1,0 +1,1 @@
+"""Datasets of recorded towns: written by `train.capture`, read by learners."""

@@ -1,0 +1,1 @@
+"""Releases: who is out, who follows, and what must hold before."""

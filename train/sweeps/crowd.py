@@ -1,0 +1,261 @@
+"""The folder of a sweep or a population: begun, trained block by block, resumed, and its members taken out as ordinary runs.
+
+    runs/<name>/{sweep.yaml, base.yaml, members.csv, metrics.jsonl, checkpoints/block_000/<update>/, best/, members/003/}
+
+A block is as many members as one program trains. Blocks are trained one after the other by the same compiled program.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from townlet_jax.config.load import Document, config_id, dump, validate
+from townlet_jax.telemetry import kpis
+
+from .. import runs
+from ..checkpoint import Store, latest, open_store, restore, rewind, save
+from ..cli import Stop
+from ..config import TrainConfig
+from ..logging import JSONL, RunError, open_run
+from ..progress import Progress
+from ..storage.errors import CheckpointError
+from ..types import Runner
+from . import rows, stack
+from .members import BASE, SWEEP, Member, Shared
+from .stack import Stack
+
+SCORE = "return_per_day"  # by which members are compared
+LAST_SHARE = 0.1  # of the updates over which it is averaged
+
+State = Any  # a stacked runner, or a struct with one in `runner`
+
+
+class Crowd(NamedTuple):
+    """Members that are trained together."""
+
+    folder: Path
+    shared: Shared
+    document: Document  # that `shared` came from
+    base: Document  # the training configuration that all share
+    members: list[Member]
+    stack: Stack  # of all members
+    block: int  # members that one program trains
+
+    @property
+    def total(self) -> int:
+        """Updates of a member."""
+        return self.stack.program.num_updates
+
+
+class Course(NamedTuple):
+    """How a block is trained."""
+
+    init: Callable[[Stack], State]
+    update: Callable[[Stack], Any]  # the function (values, state) -> (state, metrics {name: f32[M]}) of a block
+    after: Callable[[Crowd, int, State], State]  # (crowd, updates done, state): what happens between updates
+
+
+def crowd_of(
+    folder: Path, shared: Shared, document: Document, base: Document, members: list[Member], most: int
+) -> Crowd:
+    """A sweep or population that can be begun or continued; nothing is written yet.
+
+    Raises:
+        ConfigError, RunError: it is refused; the value is named.
+    """
+    whole = stack.stack_of(members)
+    return Crowd(folder, shared, document, base, members, whole, stack.block_of(whole, most, shared.memory_gib))
+
+
+def identity(crowd: Crowd) -> dict[str, Any]:
+    """What its checkpoints must agree with."""
+    return {
+        "sweep": {key: value for key, value in crowd.document.tree.items() if key not in ("name", "memory_gib")},
+        "base": {key: value for key, value in crowd.base.tree.items() if key not in runs.HOUSEKEEPING},
+        "worlds": sorted({config_id(member.world_document.tree) for member in crowd.members}),
+        "block": crowd.block,
+    }
+
+
+def begin(crowd: Crowd) -> None:
+    """Make the folder of something new.
+
+    Raises:
+        RunError: it holds something, or cannot be written.
+    """
+    if any((crowd.folder / name).exists() for name in (SWEEP, JSONL, "config.yaml")):
+        raise RunError(f"{crowd.folder} already holds a run: continue it with --resume or choose another --name")
+    table = [
+        {"member": k, "block": k // crowd.block, "seed": member.seed, **dict(member.values)}
+        for k, member in enumerate(crowd.members)
+    ]
+    rows.write_text(crowd.folder / rows.MEMBERS, rows.table_text(table))
+    rows.write_text(crowd.folder / BASE, dump(crowd.base.tree))
+    rows.write_text(crowd.folder / SWEEP, dump(crowd.document.tree))
+
+
+def store(crowd: Crowd, block: int) -> Store:
+    """The checkpoints of a block."""
+    folder = crowd.folder / "checkpoints" / f"block_{block:03d}"
+    return open_store(folder, crowd.members[0].config.keep_checkpoints, max_bytes=64 << 30)
+
+
+def part(crowd: Crowd, block: int) -> Stack:
+    """The members of a block."""
+    return crowd.stack.part(block * crowd.block, (block + 1) * crowd.block)
+
+
+def restored(crowd: Crowd, course: Course, block: int) -> tuple[State, int] | None:
+    """The newest sound state of a block and its update, or None if none was saved.
+
+    Raises:
+        CheckpointError: there are saves and none is sound, or they are of something else.
+    """
+    place = store(crowd, block)
+    if latest(place) is None and not any(place.folder.glob("[0-9]*/MANIFEST.json")):
+        return None
+    state, manifest = restore(place, jax.eval_shape(lambda: course.init(part(crowd, block))))
+    mine = identity(crowd)
+    differs = [name for name in mine if mine[name] != manifest.meta.get(name)]
+    if differs:
+        raise CheckpointError(f"step {manifest.step} in {place.folder} was made with another {', '.join(differs)}")
+    return jax.block_until_ready(state), manifest.step
+
+
+def row_of(crowd: Crowd, block: int, update: int, metrics: dict[str, np.ndarray], seconds: float) -> rows.Row:
+    """The row of an update; the rate comes last, since it is the only number that differs between equal runs."""
+    world, config = crowd.stack.program.world, crowd.members[0].config
+    decisions = config.num_steps * config.num_envs * world.static.num_agents
+    each = [kpis(world, {name: float(values[k]) for name, values in metrics.items()}) for k in range(crowd.block)]
+    return {
+        "block": block,
+        "update": update,
+        "agent_decisions": update * decisions,
+        "agent_steps": update * decisions * config.ticks_per_decision,
+        **{name: [rows.plain(one[name]) for one in each] for name in each[0]},
+        "steps_per_second": decisions * config.ticks_per_decision * crowd.block / seconds,
+    }
+
+
+def shown(row: rows.Row) -> dict[str, float]:
+    """A row as the progress shows it: means over the members that have not diverged."""
+    means = {key: [x for x in value if x is not None] for key, value in row.items() if isinstance(value, list)}
+    return {"steps_per_second": row["steps_per_second"], **{k: sum(v) / len(v) for k, v in means.items() if v}}
+
+
+def standing(crowd: Crowd, course: Course, block: int) -> tuple[State, int]:
+    """Where a block stands, its state and its updates; what was logged or saved after it is dropped.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    found = restored(crowd, course, block)
+    if found is None:
+        rewind(store(crowd, block), -1)
+        found = jax.block_until_ready(course.init(part(crowd, block))), 0
+    if found[1] < crowd.total:
+        rewind(store(crowd, block), found[1] or -1)
+        for name in (JSONL, rows.LINEAGE):
+            rows.keep(crowd.folder / name, block, found[1])
+    return found
+
+
+def learn(crowd: Crowd, course: Course) -> str:
+    """Train every block to its end, from where it stands, or until somebody asks to stop: the name of the signal, if any.
+
+    Raises:
+        CheckpointError: a block cannot be read or saved.
+    """
+    program: list[Any] = []  # compiled for the first block that is not complete, and used for all others
+    with Stop() as stop, Progress() as progress:
+        for block in range(crowd.stack.count // crowd.block):
+            state, done = standing(crowd, course, block)
+            if done < crowd.total and not program:
+                progress.phase(f"compiling {crowd.block} members on {jax.devices()[0].platform}")
+                mine = part(crowd, block)
+                program.append(jax.jit(course.update(mine), donate_argnums=1).lower(mine.values, state).compile())
+            while done < crowd.total and not stop.asked:
+                state, done = one_update(crowd, course, block, program[0], state, done, progress)
+                every = crowd.members[0].config.checkpoint_every
+                if done % every == 0 or done == crowd.total or stop.asked:
+                    save(store(crowd, block), done, state, identity(crowd))
+            if stop.asked:
+                break
+        return stop.asked
+
+
+def one_update(
+    crowd: Crowd, course: Course, block: int, program: Any, state: State, done: int, progress: Progress
+) -> tuple[State, int]:
+    """One update of a block, logged and shown: the state, and how many updates it has now."""
+    begun = time.perf_counter()
+    state, metrics = program(part(crowd, block).values, state)
+    metrics, done = jax.device_get(metrics), done + 1
+    row = row_of(crowd, block, done, metrics, time.perf_counter() - begun)
+    rows.append(crowd.folder / JSONL, [row])
+    blocks = crowd.stack.count // crowd.block
+    progress.update(block * crowd.total + done, blocks * crowd.total, shown(row))
+    return course.after(crowd, done, state), done
+
+
+def scores(crowd: Crowd) -> np.ndarray:
+    """The score of each member, f64[M]: its mean over the last tenth of the updates; NaN if it diverged."""
+    return rows.finals(crowd.folder, len(crowd.members), SCORE, int(crowd.total * (1 - LAST_SHARE)))
+
+
+def best_of(crowd: Crowd) -> int:
+    """The member with the highest score.
+
+    Raises:
+        RunError: all have diverged, or nothing is logged.
+    """
+    found = scores(crowd)
+    if np.isnan(found).all():
+        raise RunError(f"no member of {crowd.folder} has a finite {SCORE} in its last updates")
+    return int(np.nanargmax(found))
+
+
+def export(crowd: Crowd, course: Course, index: int, folder: Path) -> Path:
+    """Write a member as an ordinary run: configuration, world, rows and its newest checkpoint.
+
+    Args:
+        crowd: whose.
+        course: how it was trained.
+        index: of the member.
+        folder: of the run; holds nothing yet.
+
+    Raises:
+        RunError: there is no such member, it was not saved yet, or the folder holds a run.
+    """
+    if not 0 <= index < len(crowd.members):
+        raise RunError(f"--export-member {index} is not allowed (0 to {len(crowd.members) - 1}, or best)")
+    block, place = divmod(index, crowd.block)
+    found = restored(crowd, course, block)
+    if found is None:
+        raise RunError(f"member {index} of {crowd.folder} was not saved yet")
+    state, step = found
+    runner: Runner = stack.member(getattr(state, "runner", state), place)
+    now = {name: float(getattr(runner.hyper, name)) for name in crowd.members[index].hyper}
+    tree = {**crowd.members[index].document.tree, **now, "name": f"{crowd.shared.name[:50]}-{index}"}
+    document = Document(str(folder), tree, {})
+    run = runs.setup(folder, validate(TrainConfig, document), document, crowd.members[index].world_document)
+    log = open_run(folder, runs.texts(run)[0])
+    rows.write_text(folder / runs.WORLD, runs.texts(run)[1])
+    for row in rows.read(crowd.folder / JSONL):
+        if row["block"] == block and row["update"] <= step:
+            numbers = {name: value[place] if isinstance(value, list) else value for name, value in row.items()}
+            if None in numbers.values():
+                break  # diverged from here on
+            log.log({name: value for name, value in numbers.items() if name not in ("block", "steps_per_second")})
+    save(runs.checkpoints(run), step, runner, runs.identity(run))
+    return folder
+
+
+def whole(value: float) -> str:
+    """A score in words."""
+    return "diverged" if math.isnan(value) else f"{value:.2f}"
