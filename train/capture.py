@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     who = options.add_mutually_exclusive_group()
     who.add_argument("--run", type=Path, help="play with the policy of this run folder, in its world")
     who.add_argument("--policy", choices=sorted(POLICIES), help="play with a policy that is not learned")
-    options.add_argument("--step", type=int, help="checkpoint of the run; the default is the newest sound one")
+    options.add_argument("--step", type=runs.step_of, help="checkpoint of the run, or best; the default is the newest sound one")
     options.add_argument("--greedy", action="store_true", help="of a run: take the likeliest action, do not draw one")
     options.add_argument("--world", help="of a policy: a shipped world, or a path to its YAML; the default is town")
     options.add_argument("--world-set", action="append", default=[], metavar="KEY=VALUE", help="change the world")

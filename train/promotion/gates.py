@@ -44,7 +44,7 @@ class Judgement(NamedTuple):
     notes: list[str]  # what passed, and what was not asked, and why
 
 
-def candidate_of(folder: Path, step: int | None) -> Candidate:
+def candidate_of(folder: Path, step: int | str | None) -> Candidate:
     """The policy of a run's checkpoint."""
     run = runs.existing(folder)
     runner, manifest = runs.load_runner(run, step)
