@@ -156,11 +156,16 @@ def test_signals_at_random_moments(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("memory", ["none", "gru"])
 @pytest.mark.parametrize("k", [1, 6])
-def test_twelve_updates_straight_or_in_two_processes(tmp_path, k):
+def test_twelve_updates_straight_or_in_two_processes(tmp_path, k, memory):
     """K updates, another process for the rest: every leaf and every row is that of a run of twelve updates in one go."""
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    finish([*words_of(whole, 12, every=1), "--set", "keep_checkpoints=12"], tmp_path / "cache")
+    whole, cut, sizes = (
+        tmp_path / "whole",
+        tmp_path / "cut",
+        ("keep_checkpoints=12", f"memory={memory}", "memory_size=8"),
+    )
+    finish([*words_of(whole, 12, every=1), *(word for size in sizes for word in ("--set", size))], tmp_path / "cache")
     shutil.copytree(whole, cut)
     for step in range(k + 1, 13):
         shutil.rmtree(cut / "checkpoints" / str(step))
