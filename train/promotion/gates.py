@@ -1,5 +1,6 @@
 """The gates between a candidate and the release: windows won in a row, the trend, the memory of golden rollouts, the variants."""
 
+import hashlib
 from argparse import Namespace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from .stability import absent, fallen
 from .thresholds import Gate
 
 PROMOTE, HOLD, FAIL = "PROMOTE", "HOLD", "FAIL"
+SCRIPTED = "scripted"  # the citizen that is to be beaten where there is no release
 
 
 class Candidate(NamedTuple):
@@ -34,12 +36,20 @@ class Candidate(NamedTuple):
         return learned(self.run.world, self.run.config, self.params)
 
 
+class Terms(NamedTuple):
+    """On what terms windows are won; those won on others do not count."""
+
+    against: str  # the name of the release, or SCRIPTED
+    gate: str  # sha256 of what it asks
+
+
 class Judgement(NamedTuple):
     """What was found out about a candidate."""
 
     verdicts: list[Verdict]
     streak: int  # windows won in a row, those of earlier judgements included
     batch: int  # of towns in which it played
+    terms: Terms  # on which they were won
     held: list[str]  # why it is held although it has won
     notes: list[str]  # what passed, and what was not asked, and why
 
@@ -51,11 +61,22 @@ def candidate_of(folder: Path, step: int | str | None) -> Candidate:
     return Candidate(run, runner.params, manifest.step, releases.policy_hash(runner.params))
 
 
-def shadow_of(store: Path, policy: str) -> tuple[int, int]:
-    """The streak of a candidate so far, and the next batch of towns for it: both 0 for a new one."""
+def terms_of(against: str, gate: Gate) -> Terms:
+    """The terms of a judgement."""
+    return Terms(against, hashlib.sha256(gate.model_dump_json().encode()).hexdigest())
+
+
+def shadow_of(store: Path, policy: str, terms: Terms) -> tuple[int, int]:
+    """The streak of a candidate so far, and the next batch of towns for it: both 0 for a new one.
+
+    The streak begins anew on other terms, but never in towns that the candidate has played already.
+    """
     path = store / releases.SHADOW
     known = releases.unseal(path) if path.exists() else {}
-    return (known["streak"], known["batch"] + 1) if known.get("policy") == policy else (0, 0)
+    if known.get("policy") != policy:
+        return 0, 0
+    same = all(known.get(name) == value for name, value in terms._asdict().items())
+    return known["streak"] if same else 0, known["batch"] + 1
 
 
 def checked_window(world: World, gate: Gate, players: list[Player]) -> None:
@@ -131,15 +152,16 @@ def trend_gate(candidate: Candidate, gate: Gate) -> tuple[list[str], list[str]]:
 def judge(candidate: Candidate, out: Loaded | None, options: Namespace, gate: Gate) -> Judgement:
     """Let the candidate play against the release, then ask the other gates."""
     world, notes = candidate.run.world, []
-    against = memoryless(policies.scripted)
-    if options.against == "scripted" or out is None:
+    against, name = memoryless(policies.scripted), SCRIPTED
+    if options.against == SCRIPTED or out is None:
         notes.append("against the scripted citizen" + ("" if out else ", there is no release yet"))
     else:
-        against = releases.player_of(out, world)
+        against, name = releases.player_of(out, world), out.release.name
         notes.append(f"against the release {out.release.name} of run {out.release.run!r}")
     second = second_of(candidate, options.variant_run)
     checked_window(world, gate, [candidate.player, against, *([second.player] if second else [])])
-    streak, batch = shadow_of(options.store, candidate.policy)
+    terms = terms_of(name, gate)
+    streak, batch = shadow_of(options.store, candidate.policy, terms)
     keys = town_keys(gate.seed, batch, gate.num_envs)
     verdicts = compare(world, candidate.player, against, keys, gate, options.windows or gate.required_passes)
     gates = [
@@ -150,7 +172,8 @@ def judge(candidate: Candidate, out: Loaded | None, options: Namespace, gate: Ga
     missing = absent([[verdict.mine] * gate.num_envs for verdict in verdicts], gate.stability)
     notes += [f"no canary {name}: {reason}" for name, reason in missing.items()]
     notes += [note for _, passed in gates for note in passed]
-    return Judgement(verdicts, streak_of(verdicts, streak), batch, [why for held, _ in gates for why in held], notes)
+    held = [why for found, _ in gates for why in found]
+    return Judgement(verdicts, streak_of(verdicts, streak), batch, terms, held, notes)
 
 
 def decided(judgement: Judgement, required: int) -> tuple[str, str, list[str]]:

@@ -6,6 +6,7 @@ A block is as many members as one program trains. Blocks are trained one after t
 """
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +22,9 @@ from .. import runs
 from ..checkpoint import Store, latest, open_store, restore, rewind, save
 from ..cli import Stop
 from ..config import TrainConfig
-from ..logging import JSONL, RunError, open_run
+from ..logging import JSONL, RunError, _disk, open_run
 from ..progress import Progress
+from ..session import scored
 from ..storage.errors import CheckpointError
 from ..types import Runner
 from . import rows, stack
@@ -86,10 +88,13 @@ def begin(crowd: Crowd) -> None:
     """Make the folder of something new.
 
     Raises:
-        RunError: it holds something, or cannot be written.
+        RunError: it holds something, or cannot be written, or the best of its checkpoints could not be told.
     """
     if any((crowd.folder / name).exists() for name in (SWEEP, JSONL, "config.yaml")):
         raise RunError(f"{crowd.folder} already holds a run: continue it with --resume or choose another --name")
+    first = crowd.members[0]
+    if first.config.best_by != TrainConfig().best_by:
+        score_of(runs.setup(crowd.folder, first.config, first.document, first.world_document))
     table = [
         {"member": k, "block": k // crowd.block, "seed": member.seed, **dict(member.values)}
         for k, member in enumerate(crowd.members)
@@ -128,16 +133,17 @@ def restored(crowd: Crowd, course: Course, block: int) -> tuple[State, int] | No
 
 
 def row_of(crowd: Crowd, block: int, update: int, metrics: dict[str, np.ndarray], seconds: float) -> rows.Row:
-    """The row of an update; the rate comes last, since it is the only number that differs between equal runs."""
+    """The row of an update, nothing of a member that has diverged; the rate comes last: it alone differs between equal runs."""
     world, config = crowd.stack.program.world, crowd.members[0].config
     decisions = config.num_steps * config.num_envs * world.static.num_agents
     each = [kpis(world, {name: float(values[k]) for name, values in metrics.items()}) for k in range(crowd.block)]
+    sound = np.isfinite(np.stack(list(metrics.values()))).all(0)  # bool[M]
     return {
         "block": block,
         "update": update,
         "agent_decisions": update * decisions,
         "agent_steps": update * decisions * config.ticks_per_decision,
-        **{name: [rows.plain(one[name]) for one in each] for name in each[0]},
+        **{name: [rows.plain(one[name]) if fine else None for one, fine in zip(each, sound)] for name in each[0]},
         "steps_per_second": decisions * config.ticks_per_decision * crowd.block / seconds,
     }
 
@@ -221,7 +227,9 @@ def best_of(crowd: Crowd) -> int:
 
 
 def export(crowd: Crowd, course: Course, index: int, folder: Path) -> Path:
-    """Write a member as an ordinary run: configuration, world, rows and its newest checkpoint.
+    """Write a member as an ordinary run: configuration, world, rows and its newest checkpoint, with its score.
+
+    It is built beside its folder and renamed at the end: what a kill leaves is never taken for a run.
 
     Args:
         crowd: whose.
@@ -234,6 +242,8 @@ def export(crowd: Crowd, course: Course, index: int, folder: Path) -> Path:
     """
     if not 0 <= index < len(crowd.members):
         raise RunError(f"--export-member {index} is not allowed (0 to {len(crowd.members) - 1}, or best)")
+    if folder.exists():
+        raise RunError(f"{folder} exists already: move it away to export the member again")
     block, place = divmod(index, crowd.block)
     found = restored(crowd, course, block)
     if found is None:
@@ -243,17 +253,47 @@ def export(crowd: Crowd, course: Course, index: int, folder: Path) -> Path:
     now = {name: float(getattr(runner.hyper, name)) for name in crowd.members[index].hyper}
     tree = {**crowd.members[index].document.tree, **now, "name": f"{crowd.shared.name[:50]}-{index}"}
     document = Document(str(folder), tree, {})
-    run = runs.setup(folder, validate(TrainConfig, document), document, crowd.members[index].world_document)
-    log = open_run(folder, runs.texts(run)[0])
-    rows.write_text(folder / runs.WORLD, runs.texts(run)[1])
+    part = folder.with_name(folder.name + ".part")
+    run = runs.setup(part, validate(TrainConfig, document), document, crowd.members[index].world_document)
+    sound = write_run(crowd, run, block, place, step)
+    save(runs.checkpoints(run), step, runner, runs.identity(run), score_of(run) if sound else None)
+    with _disk(folder):
+        part.rename(folder)
+    return folder
+
+
+def score_of(run: runs.Setup) -> float | None:
+    """The score of a run by its own `best_by`, from what is logged; None if nothing is.
+
+    Raises:
+        RunError: `best_by` is not what a run logs.
+    """
+    shapes = jax.eval_shape(run.train.init, jax.random.key(0))
+    return scored(run, jax.eval_shape(run.train.update, shapes)[1]).value()
+
+
+def write_run(crowd: Crowd, run: runs.Setup, block: int, place: int, step: int) -> bool:
+    """Write configuration, world and rows of a member up to a step, or until it diverged. Returns whether it did not.
+
+    Args:
+        crowd: whose.
+        run: the member in a folder of its own; what an export that was killed left there goes.
+        block: of the member.
+        place: in its block.
+        step: last update.
+    """
+    with _disk(run.folder):
+        if run.folder.exists():
+            shutil.rmtree(run.folder)
+    log = open_run(run.folder, runs.texts(run)[0])
+    rows.write_text(run.folder / runs.WORLD, runs.texts(run)[1])
     for row in rows.read(crowd.folder / JSONL):
         if row["block"] == block and row["update"] <= step:
             numbers = {name: value[place] if isinstance(value, list) else value for name, value in row.items()}
             if None in numbers.values():
-                break  # diverged from here on
+                return False
             log.log({name: value for name, value in numbers.items() if name not in ("block", "steps_per_second")})
-    save(runs.checkpoints(run), step, runner, runs.identity(run))
-    return folder
+    return True
 
 
 def whole(value: float) -> str:
