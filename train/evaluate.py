@@ -239,7 +239,8 @@ def planned(options: argparse.Namespace) -> tuple[list[grid.Cell], tuple[grid.Ax
     homes = {} if options.world else grid.home_names(found)
     sources = {name: name for name in dict.fromkeys(options.world)}
     for entrant, folder in zip(found, options.run if homes else ()):
-        sources.setdefault(homes[entrant.home.static.config_id], str(folder / runs.WORLD))
+        if entrant.home is not None:
+            sources.setdefault(homes[entrant.home.static.config_id], str(folder / runs.WORLD))
     sources = sources or {"town": "town"}
     grounds = {name: grid.places(name, source, options.world_set, of_world) for name, source in sources.items()}
     return grid.cells(found, grounds, homes), axes

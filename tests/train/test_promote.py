@@ -336,12 +336,13 @@ def test_decisions(wins, streak, held, decision, state):
 
 def test_variants_are_compared_in_the_same_towns(run, tmp_path):
     candidate, gate = candidate_of(run, 6), Gate(num_envs=4, window_days=0.0625)
-    assert variant_gate(candidate, None, gate, 0)[1][0].startswith("variants: not asked")
-    held, passed = variant_gate(candidate, candidate, gate, 0)  # the same policy is not apart from itself
+    mine = play(candidate.run.world, candidate.player, town_keys(0, 0, 4), 90, 1).means[0]
+    assert variant_gate(candidate, mine, None, gate, 0)[1][0].startswith("variants: not asked")
+    held, passed = variant_gate(candidate, mine, candidate, gate, 0)  # the same policy is not apart from itself
     assert not held and "at most" in passed[0]
     mirrored = jax.tree.map(lambda leaf: -leaf, candidate.params)
     strict = gate.model_copy(update={"variants": gate.variants.model_copy(update={"return_share": 0.0})})
-    held, passed = variant_gate(candidate, candidate._replace(params=mirrored), strict, 0)
+    held, passed = variant_gate(candidate, mine, candidate._replace(params=mirrored), strict, 0)
     assert not passed and held[0].startswith("variants compact and compact: return_per_day")
     with pytest.raises(RunError, match="not with its variant 'compact'"):
         second_of(candidate, run)

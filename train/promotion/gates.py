@@ -1,7 +1,6 @@
 """The gates between a candidate and the release: windows won in a row, the trend, the memory of golden rollouts, the variants."""
 
 import hashlib
-from argparse import Namespace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from ..program import learned
 from . import golden, releases
 from .releases import Loaded
 from .shadow import Verdict, compare, play, streak_of, town_keys
-from .stability import absent, fallen
+from .stability import Row, absent, fallen
 from .thresholds import Gate
 
 PROMOTE, HOLD, FAIL = "PROMOTE", "HOLD", "FAIL"
@@ -123,13 +122,15 @@ def second_of(candidate: Candidate, folder: Path | None) -> Candidate | None:
     return second
 
 
-def variant_gate(candidate: Candidate, second: Candidate | None, gate: Gate, batch: int) -> tuple[list[str], list[str]]:
-    """Whether a run on another observation variant does as well, in the same towns."""
+def variant_gate(
+    candidate: Candidate, mine: Row, second: Candidate | None, gate: Gate, batch: int
+) -> tuple[list[str], list[str]]:
+    """Whether a run on another observation variant does as well in the same towns as the candidate in its first window, `mine`."""
     if second is None:
         return [], ["variants: not asked, a policy reads one variant only; name a second run with --variant-run"]
     both, limit, keys = (candidate, second), gate.variants, town_keys(gate.seed, batch, gate.num_envs)
     ticks = round(gate.window_days * candidate.run.world.static.ticks_per_day)
-    a, b = (play(one.run.world, one.player, keys, ticks, 1).means[0] for one in both)
+    a, b = mine, play(second.run.world, second.player, keys, ticks, 1).means[0]
     names = [one.run.world.static.observation for one in both]
     most = limit.return_share * max(abs(a["return_per_day"]), abs(b["return_per_day"]))
     limits = {"return_per_day": most, "attendance": limit.attendance}
@@ -149,25 +150,37 @@ def trend_gate(candidate: Candidate, gate: Gate) -> tuple[list[str], list[str]]:
     return [f"trend: return_per_day fell to {alert.value:.2f}, at least {alert.limit:.2f} was due"], []
 
 
-def judge(candidate: Candidate, out: Loaded | None, options: Namespace, gate: Gate) -> Judgement:
-    """Let the candidate play against the release, then ask the other gates."""
+def judge(
+    store: Path, candidate: Candidate, out: Loaded | None, gate: Gate, scripted: bool, second: Path | None, windows: int
+) -> Judgement:
+    """Let the candidate play against the release, then ask the other gates.
+
+    Args:
+        store: the folder of releases.
+        candidate: who is judged.
+        out: the release, if there is one.
+        gate: what is asked.
+        scripted: whether the scripted citizen is to be beaten even if there is a release.
+        second: the run on another observation variant, if one is to be compared.
+        windows: to play.
+    """
     world, notes = candidate.run.world, []
     against, name = memoryless(policies.scripted), SCRIPTED
-    if options.against == SCRIPTED or out is None:
+    if scripted or out is None:
         notes.append("against the scripted citizen" + ("" if out else ", there is no release yet"))
     else:
         against, name = releases.player_of(out, world), out.release.name
         notes.append(f"against the release {out.release.name} of run {out.release.run!r}")
-    second = second_of(candidate, options.variant_run)
-    checked_window(world, gate, [candidate.player, against, *([second.player] if second else [])])
+    other = second_of(candidate, second)
+    checked_window(world, gate, [candidate.player, against, *([other.player] if other else [])])
     terms = terms_of(name, gate)
-    streak, batch = shadow_of(options.store, candidate.policy, terms)
+    streak, batch = shadow_of(store, candidate.policy, terms)
     keys = town_keys(gate.seed, batch, gate.num_envs)
-    verdicts = compare(world, candidate.player, against, keys, gate, options.windows or gate.required_passes)
+    verdicts = compare(world, candidate.player, against, keys, gate, windows)
     gates = [
         trend_gate(candidate, gate),
         memory_gate(candidate, out, gate),
-        variant_gate(candidate, second, gate, batch),
+        variant_gate(candidate, verdicts[0].mine, other, gate, batch),
     ]
     missing = absent([[verdict.mine] * gate.num_envs for verdict in verdicts], gate.stability)
     notes += [f"no canary {name}: {reason}" for name, reason in missing.items()]

@@ -5,10 +5,10 @@
 A block is as many members as one program trains. Blocks are trained one after the other by the same compiled program.
 """
 
-import math
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +19,10 @@ from townlet_jax.config.load import Document, config_id, dump, validate
 from townlet_jax.telemetry import kpis
 
 from .. import runs
-from ..checkpoint import Store, latest, open_store, restore, rewind, save
+from ..checkpoint import Store, finished, open_store, restore, rewind, save
 from ..cli import Stop
 from ..config import TrainConfig
-from ..logging import JSONL, RunError, _disk, open_run
+from ..logging import CONFIG, JSONL, RunError, _disk, open_run
 from ..progress import Progress
 from ..session import scored
 from ..storage.errors import CheckpointError
@@ -90,7 +90,7 @@ def begin(crowd: Crowd) -> None:
     Raises:
         RunError: it holds something, or cannot be written, or the best of its checkpoints could not be told.
     """
-    if any((crowd.folder / name).exists() for name in (SWEEP, JSONL, "config.yaml")):
+    if any((crowd.folder / name).exists() for name in (SWEEP, JSONL, CONFIG)):
         raise RunError(f"{crowd.folder} already holds a run: continue it with --resume or choose another --name")
     first = crowd.members[0]
     if first.config.best_by != TrainConfig().best_by:
@@ -122,11 +122,11 @@ def restored(crowd: Crowd, course: Course, block: int) -> tuple[State, int] | No
         CheckpointError: there are saves and none is sound, or they are of something else.
     """
     place = store(crowd, block)
-    if latest(place) is None and not any(place.folder.glob("[0-9]*/MANIFEST.json")):
+    if not finished(place.folder):
         return None
     state, manifest = restore(place, jax.eval_shape(lambda: course.init(part(crowd, block))))
-    mine = identity(crowd)
-    differs = [name for name in mine if mine[name] != manifest.meta.get(name)]
+    wanted = identity(crowd)
+    differs = [name for name in wanted if wanted[name] != manifest.meta.get(name)]
     if differs:
         raise CheckpointError(f"step {manifest.step} in {place.folder} was made with another {', '.join(differs)}")
     return jax.block_until_ready(state), manifest.step
@@ -154,8 +154,8 @@ def shown(row: rows.Row) -> dict[str, float]:
     return {"steps_per_second": row["steps_per_second"], **{k: sum(v) / len(v) for k, v in means.items() if v}}
 
 
-def standing(crowd: Crowd, course: Course, block: int) -> tuple[State, int]:
-    """Where a block stands, its state and its updates; what was logged or saved after it is dropped.
+def standing(crowd: Crowd, course: Course, block: int, fresh: Callable[[], State]) -> tuple[State, int]:
+    """Where a block stands, its state and its updates; what was logged or saved after it is dropped. `fresh` begins it.
 
     Raises:
         CheckpointError: it cannot be read.
@@ -163,7 +163,7 @@ def standing(crowd: Crowd, course: Course, block: int) -> tuple[State, int]:
     found = restored(crowd, course, block)
     if found is None:
         rewind(store(crowd, block), -1)
-        found = jax.block_until_ready(course.init(part(crowd, block))), 0
+        found = jax.block_until_ready(fresh()), 0
     if found[1] < crowd.total:
         rewind(store(crowd, block), found[1] or -1)
         for name in (JSONL, rows.LINEAGE):
@@ -177,17 +177,23 @@ def learn(crowd: Crowd, course: Course) -> str:
     Raises:
         CheckpointError: a block cannot be read or saved.
     """
-    program: list[Any] = []  # compiled for the first block that is not complete, and used for all others
+    parted = lambda values, keys, hyper: crowd.stack._replace(values=values, keys=keys, hyper=hyper)
+    init = jax.jit(lambda *parts: course.init(parted(*parts)))  # compiled once for all blocks
+    program = None  # compiled for the first block that is not complete, and used for all others
+    every = crowd.members[0].config.checkpoint_every
     with Stop() as stop, Progress() as progress:
         for block in range(crowd.stack.count // crowd.block):
-            state, done = standing(crowd, course, block)
-            if done < crowd.total and not program:
+            mine = part(crowd, block)
+            state, done = standing(crowd, course, block, partial(init, mine.values, mine.keys, mine.hyper))
+            if done < crowd.total and program is None:
                 progress.phase(f"compiling {crowd.block} members on {jax.devices()[0].platform}")
-                mine = part(crowd, block)
-                program.append(jax.jit(course.update(mine), donate_argnums=1).lower(mine.values, state).compile())
-            while done < crowd.total and not stop.asked:
-                state, done = one_update(crowd, course, block, program[0], state, done, progress)
-                every = crowd.members[0].config.checkpoint_every
+                program = jax.jit(course.update(mine), donate_argnums=1).lower(mine.values, state).compile()
+            while program is not None and done < crowd.total and not stop.asked:
+                begun = time.perf_counter()
+                state, metrics = program(mine.values, state)
+                metrics, done = jax.device_get(metrics), done + 1
+                tell(crowd, block, row_of(crowd, block, done, metrics, time.perf_counter() - begun), progress)
+                state = course.after(crowd, done, state)
                 if done % every == 0 or done == crowd.total or stop.asked:
                     save(store(crowd, block), done, state, identity(crowd))
             if stop.asked:
@@ -195,18 +201,11 @@ def learn(crowd: Crowd, course: Course) -> str:
         return stop.asked
 
 
-def one_update(
-    crowd: Crowd, course: Course, block: int, program: Any, state: State, done: int, progress: Progress
-) -> tuple[State, int]:
-    """One update of a block, logged and shown: the state, and how many updates it has now."""
-    begun = time.perf_counter()
-    state, metrics = program(part(crowd, block).values, state)
-    metrics, done = jax.device_get(metrics), done + 1
-    row = row_of(crowd, block, done, metrics, time.perf_counter() - begun)
+def tell(crowd: Crowd, block: int, row: rows.Row, progress: Progress) -> None:
+    """Log and show an update of a block."""
     rows.append(crowd.folder / JSONL, [row])
     blocks = crowd.stack.count // crowd.block
-    progress.update(block * crowd.total + done, blocks * crowd.total, shown(row))
-    return course.after(crowd, done, state), done
+    progress.update(block * crowd.total + row["update"], blocks * crowd.total, shown(row))
 
 
 def scores(crowd: Crowd) -> np.ndarray:
@@ -294,8 +293,3 @@ def write_run(crowd: Crowd, run: runs.Setup, block: int, place: int, step: int) 
                 return False
             log.log({name: value for name, value in numbers.items() if name not in ("block", "steps_per_second")})
     return True
-
-
-def whole(value: float) -> str:
-    """A score in words."""
-    return "diverged" if math.isnan(value) else f"{value:.2f}"
