@@ -123,9 +123,9 @@ def stack_of(members: list[Member]) -> Stack:
         ConfigError, RunError: as `compiled` and `worlds_of`.
     """
     worlds = worlds_of(compiled(members), [member.group for member in members])
-    hypers = [hyper_of(member.config) for member in members]
+    hypers, first = [hyper_of(member.config) for member in members], members[0].config
     return Stack(
-        program=learner.program_of(worlds.world, members[0].config, runs.teacher_of(members[0].config)),
+        program=learner.program_of(worlds.world, first, runs.teacher_of(worlds.world, first)),
         places=worlds.places,
         values=worlds.values,
         keys=jnp.stack([jax.random.key(member.seed) for member in members]),
