@@ -12,7 +12,7 @@ from townlet_jax.telemetry import kpis, measure
 from townlet_jax.types import World
 
 from .. import runs
-from ..checkpoint import rewind, save
+from ..checkpoint import finished, rewind, save
 from ..logging import CONFIG, Run, RunError, open_run
 from ..types import Array, Runner
 from .chronicle import Event
@@ -148,23 +148,21 @@ def enter(plan: Plan, folder: Path, event: Event) -> tuple[runs.Setup, Run, Runn
         RunError: the disk refuses.
     """
     place = folder / event["folder"]
-    config, document = learner_of(plan, event["stage"], event["visit"], event["curiosity"])
-    run = runs.new(place, config, document)
-    if runs.finished_saves(run):
+    if finished(place / runs.CHECKPOINTS):
         run = runs.existing(place)
         runner, manifest = runs.load_runner(run)
         step = manifest.step
         rewind(runs.checkpoints(run), step)
         log = open_run(place, runs.texts(run)[0], resume=True)
     else:
+        run = runs.new(place, *learner_of(plan, event["stage"], event["visit"], event["curiosity"]))
         config_text, world_text = runs.texts(run)
         log = open_run(place, config_text, resume=(place / CONFIG).exists())
         try:
             (place / runs.WORLD).write_text(world_text)
         except OSError as error:
             raise RunError(f"cannot write into {place}: {error.strerror}") from None
-        run, step = runs.existing(place), 0
-        runner = first_runner(run, folder, event)
+        runner, step = first_runner(run, folder, event), 0
         store = runs.checkpoints(run)
         rewind(store, -1)
         save(store, 0, runner, runs.identity(run))
