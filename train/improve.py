@@ -49,7 +49,8 @@ def step(program: Program, runner: Runner, batch: Lesson) -> tuple[Runner, dict[
         found, parts = ppo_loss(logits, value, rollout, batch.advantage, batch.target, runner.hyper, axis)
         if program.teacher is not None:
             wrong, more = imitation_loss(logits, rollout, axis)
-            found, parts = found + runner.hyper.bc_coef * wrong, {**parts, **more}
+            found = found + runner.hyper.bc_coef * wrong
+            parts = {**parts, **more, "loss": found}
         return found, parts
 
     gradient, parts = jax.grad(loss, has_aux=True)(runner.params)

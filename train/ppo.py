@@ -72,16 +72,11 @@ def begin(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
         config, document = configured(options)
         folder = options.runs / config.name
         run, log = runs.new(folder, config, document, tuple(options.world_set)), Run(folder)
-        config_text, world_text = same["configuration"] = runs.texts(run)
+        same["configuration"] = runs.texts(run)
         if machines.first():
-            log = open_run(folder, config_text)
-            try:
-                (folder / runs.WORLD).write_text(world_text)
-                runs.checkpoints(run)
-            except OSError as error:
-                raise RunError(f"cannot write into {folder}: {error.strerror}") from None
+            log = runs.begin(run)
     announce(run)
-    return run, log, fresh(run)
+    return run, log, runs.fresh(run)
 
 
 def announce(run: runs.Setup) -> None:
@@ -90,11 +85,6 @@ def announce(run: runs.Setup) -> None:
     if machines.first():
         need = memory.estimate(run.world, run.config, 1 if run.mesh is None else run.mesh.size)
         print("\n".join(memory.report(need, here)), file=sys.stderr)
-
-
-def fresh(run: runs.Setup) -> Runner:
-    """A run's runner at its start."""
-    return jax.jit(run.train.init)(jax.random.key(run.config.seed))
 
 
 def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
@@ -120,7 +110,7 @@ def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
             rewind(store, step if runner is not None else -1)
             log.truncate_after(step)
     announce(run)
-    return run, log, fresh(run) if runner is None else runner
+    return run, log, runs.fresh(run) if runner is None else runner
 
 
 def pictures(run: runs.Setup, runner: Runner) -> None:

@@ -2,7 +2,7 @@
 
 import fcntl
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -18,10 +18,10 @@ from townlet_jax.observe import schema
 from townlet_jax.types import World
 from townlet_jax.worlds import compile_document, read
 
-from .checkpoint import Store, best, open_store, restore, to_stderr
+from .checkpoint import Store, best, open_store, restore, rewind, save, to_stderr
 from .config import TrainConfig
 from .learner import make_train
-from .logging import CONFIG, RunError
+from .logging import CONFIG, Run, RunError, open_run, vacant
 from .players import Player, memoryless
 from .sharding import mesh_of
 from .storage.errors import CheckpointError
@@ -118,6 +118,18 @@ def new(folder: Path, config: TrainConfig, document: Document, world_set: tuple[
     return setup(folder, config, document, read(config.world, (*config.world_set, *world_set), "--world-set"))
 
 
+def keep_world(words: list[str], whose: str) -> None:
+    """Refuse assignments of `--set` to the world of a run that has another one's.
+
+    Raises:
+        RunError: names the first of them.
+    """
+    for word in words:
+        key = word.partition("=")[0].strip()
+        if key.partition(".")[0] in ("world", "world_set"):
+            raise RunError(f"--set {key} is not allowed: the run is in {whose} world")
+
+
 def existing(folder: Path) -> Setup:
     """The setup of a run that was begun, from its own folder.
 
@@ -144,8 +156,44 @@ def identity(run: Setup) -> dict[str, Any]:
     }
 
 
+def fresh(run: Setup) -> Runner:
+    """A run's runner at its start."""
+    return jax.jit(run.train.init)(jax.random.key(run.config.seed))
+
+
+def begin(
+    run: Setup, runner: Runner | None = None, files: Mapping[str, str] | None = None, resume: bool = False
+) -> Run:
+    """Make the folder of a run. config.yaml comes last, since without it there is no run: it is there whole, or not at all.
+
+    Args:
+        run: that begins.
+        runner: saved as step 0; None where `fresh` gives the same one again.
+        files: what else belongs into the folder, name -> text.
+        resume: the folder may hold a run of which nothing was saved.
+
+    Raises:
+        RunError: the folder holds a run, or cannot be written.
+        CheckpointError: the runner cannot be saved.
+    """
+    if not resume:
+        vacant(run.folder)
+    config_text, world_text = texts(run)
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        for name, text in {WORLD: world_text, **(files or {})}.items():
+            (run.folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"cannot write into {run.folder}: {error.strerror}") from None
+    store = checkpoints(run)
+    rewind(store, -1)
+    if runner is not None:
+        save(store, 0, runner, identity(run))
+    return open_run(run.folder, config_text, resume)
+
+
 def checkpoints(run: Setup) -> Store:
-    """The store of a run's checkpoints."""
+    """The store of a run's checkpoints, to save there."""
     return open_store(run.folder / CHECKPOINTS, run.config.keep_checkpoints, keep_best=run.config.keep_best)
 
 
@@ -198,9 +246,9 @@ def load_runner(
     Raises:
         CheckpointError: there is none, it is damaged, or it was made with another configuration (the keys are named).
     """
-    store = checkpoints(run)
+    store = Store((run.folder / CHECKPOINTS).absolute())  # reading leaves no trace in it
     if step == BEST:
-        step = best(store)
+        step = best(store, report)
         if step is None:
             raise CheckpointError(f"no step in {store.folder} has a score and verifies: ask for a step by its number")
     target = jax.eval_shape(run.train.init, jax.random.key(run.config.seed))
