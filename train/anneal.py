@@ -108,7 +108,7 @@ def prepared(options: argparse.Namespace) -> tuple[runs.Setup, Runner]:
     overrides = (*DEFAULTS, *options.set, f"name={options.name}")
     config, document = load_config(options.clone / CONFIG, overrides)
     run = runs.setup(options.runs / config.name, config, document, source.world_document)
-    if config.teacher == "none":
+    if config.teacher == runs.NOBODY:
         raise RunError("teacher 'none' teaches nothing: leave it out, or train with train.ppo")
     fresh = runs.fresh(run)
     if jax.tree.map(jnp.shape, fresh.params) != jax.tree.map(jnp.shape, weights):
@@ -118,7 +118,7 @@ def prepared(options: argparse.Namespace) -> tuple[runs.Setup, Runner]:
 
 def alone(run: runs.Setup) -> dict[str, float]:
     """What the teacher reaches when it decides as often as the policy does: indicator -> mean over towns."""
-    players = {"teacher": runs.teacher_of(run.config)}
+    players = {"teacher": runs.teacher_of(run.world, run.config)}
     found = evaluate(run.world, players, BASE_TOWNS, 1, round(DAYS * run.world.static.ticks_per_day))["teacher"]
     return {name: float(values.mean()) for name, values in found.items()}
 

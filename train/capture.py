@@ -3,7 +3,7 @@
     python -m train.capture --run runs/NAME --num-envs 1024 --days 5 --out data/learned
     python -m train.capture --policy scripted --world town --every 15 --num-envs 1024 --out data/scripted
     python -m train.capture --out data/scripted --append --policy scripted --every 15 --num-envs 1024
-    python -m train.capture --run runs/NAME --primitives --num-envs 64 --out data/on_foot
+    python -m train.capture --run runs/NAME --greedy --primitives --num-envs 64 --out data/on_foot
     python -m train.capture --out data/scripted --export parquet
 
 Towns are played a shard at a time, in one program; no more than a shard is in memory.
@@ -62,7 +62,9 @@ def parser() -> argparse.ArgumentParser:
     who = options.add_mutually_exclusive_group()
     who.add_argument("--run", type=Path, help="play with the policy of this run folder, in its world")
     who.add_argument("--policy", choices=sorted(POLICIES), help="play with a policy that is not learned")
-    options.add_argument("--step", type=runs.step_of, help="checkpoint of the run, or best; the default is the newest sound one")
+    options.add_argument(
+        "--step", type=runs.step_of, help="checkpoint of the run, or best; the default is the newest sound one"
+    )
     options.add_argument("--greedy", action="store_true", help="of a run: take the likeliest action, do not draw one")
     options.add_argument("--world", help="of a policy: a shipped world, or a path to its YAML; the default is town")
     options.add_argument("--world-set", action="append", default=[], metavar="KEY=VALUE", help="change the world")
@@ -70,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--primitives",
         action="store_true",
-        help="carry out its options by primitive actions, a decision a tick; agents see the ways (observation.ways)",
+        help="in every tick, take the primitive action with which its option begins; agents see the ways (observation.ways)",
     )
     options.add_argument("--num-envs", type=int, default=256, help="towns to play")
     options.add_argument("--days", type=float, default=1.0, help="days a town; episodes follow each other")
@@ -129,8 +131,9 @@ def plan(options: argparse.Namespace) -> Plan:
         run = runs.existing(options.run)
         runner, manifest = runs.load_runner(run, options.step)
         document, config = read(options.run / runs.WORLD, ways, "--primitives"), run.config
-        if options.primitives and config.actions != "options":
-            raise RunError(f"--primitives carries out options: the policy of {options.run} takes {config.actions}")
+        if options.primitives and (config.actions != "options" or config.memory != "none"):
+            its = f"the policy of {options.run} has actions {config.actions!r} and memory {config.memory!r}"
+            raise RunError(f"--primitives is for policies over options without a memory: {its}")
         player, gamma = learned(run.world, config, runner.params, options.greedy), config.gamma
         actions, knows_ways = config.actions, run.world.static.ways
         unit = float(deviation(runner.scaling.moments)) if config.normalise_rewards else 1.0

@@ -76,7 +76,9 @@ class TrainConfig(Section):
     curiosity_share: float = Field(
         0.5, gt=0, le=1000, description="share of the run after which curiosity weighs nothing; above 1 it lasts longer"
     )
-    teacher: Literal["none", "scripted"] = Field("none", description="whom the policy imitates while it learns")
+    teacher: str = Field(
+        "none", min_length=1, description="whom the policy imitates while it learns: none, scripted, or a run's folder"
+    )
     mix: float = Field(0.0, ge=0, le=1, description="chance that a decision is the teacher's")
     bc_coef: float = Field(0.0, ge=0, le=100, description="weight of the cross entropy of what the teacher would do")
     shards: int = Field(1, ge=1, le=65536, description="blocks in which towns are shuffled: a multiple of the devices")

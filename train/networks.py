@@ -13,6 +13,8 @@ from flax import linen as nn
 from townlet_jax.types import Observation
 
 Array = jax.Array
+MOVES = 4  # actions 1 to 4; the uses of offers follow
+LEAST = 1e-3  # share of an action that leads to no goal
 CELLS = {"gru": nn.GRUCell, "lstm": nn.OptimizedLSTMCell}
 
 
@@ -90,6 +92,11 @@ class ActorCritic(nn.Module):
     A linear path leads from the features to the logits. It begins as a preference for the option in progress, so that even an
     untrained policy walks somewhere and arrives; like all else it is learned away where it does not pay.
 
+    Where one sees the first steps of the ways (`observation.ways`) and walks by primitive actions, the actor also chooses among the
+    goals g of these ways, and the action a that leads to g from here (the first step; there, its use) gets the share of g:
+
+        logit(a) += log(sum_g p(g) [a leads to g] + LEAST)
+
     The critic may be a central one (MAPPO, Yu et al. 2022, https://arxiv.org/abs/2103.01955): it then also sees the whole town, as
     the mean and the largest of what a layer makes of everybody's features. It is needed for learning only.
     """
@@ -103,6 +110,11 @@ class ActorCritic(nn.Module):
     memory_size: int = 64
     identity: tuple[int, int, int] = (0, 0, 0)  # as in `Encoder`
     central: bool = False  # whether the critic sees the whole town
+    ways: tuple[int, int, int] = (
+        0,
+        0,
+        0,
+    )  # first feature of the first steps, how many goals, how many of them are offers
     dtype: Any = jnp.float32  # of the products; parameters, logits, values and memory are f32
 
     def habit(self, key: Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> Array:
@@ -124,6 +136,17 @@ class ActorCritic(nn.Module):
         both = jnp.concatenate([each.mean(-2, keepdims=True), each.max(-2, keepdims=True)], axis=-1)
         return jnp.broadcast_to(both, (*each.shape[:-1], both.shape[-1]))
 
+    def towards(self, x: Array, features: Array) -> Array:
+        """What goals add to the logits, f32[..., num_actions], of the actor's x [..., D] and features [..., D]."""
+        first, goals, offers = self.ways
+        chance = nn.softmax(dense(goals, 0.01, jnp.float32, "goal")(x))
+        steps = features[..., first : first + goals * MOVES].reshape(*chance.shape, MOVES)
+        there = chance * (1.0 - steps.sum(-1))
+        moves = (chance[..., None] * steps).sum(-2)
+        share = [there[..., offers:].sum(-1, keepdims=True), moves, there[..., :offers]]  # wait, moves, uses
+        rest = jnp.zeros((*chance.shape[:-1], self.num_actions - 1 - MOVES - offers))
+        return jnp.log(jnp.concatenate([*share, rest], axis=-1) + LEAST)
+
     @nn.compact
     def __call__(self, memory: Any, observation: Observation, starts: Array) -> tuple[Any, Array, Array]:
         """One stretch of time.
@@ -143,7 +166,8 @@ class ActorCritic(nn.Module):
         habit = nn.Dense(self.num_actions, use_bias=False, kernel_init=self.habit, name="habit")(features)
         value = dense(1, 1.0, jnp.float32, "value")(y)[..., 0]
         memory = () if self.memory == "none" else {"actor": actor, "critic": critic}
-        return memory, logits + habit, value
+        logits = logits + habit
+        return memory, logits + self.towards(x, features) if self.ways[1] else logits, value
 
     def blank(self, shape: tuple[int, ...]) -> Any:
         """The memory of somebody who has seen nothing, leaves f32[*shape, memory_size], no two the same array; () without one."""

@@ -1,17 +1,16 @@
-"""Options on foot: what a player chose, carried out by primitive actions, tick by tick.
+"""On foot: whoever chooses among options takes instead, in every tick, the primitive action with which the option would begin.
 
-An option (https://doi.org/10.1016/S0004-3702(99)00052-1) walks, queues and uses on behalf of an agent. Here the same controller
-works outside the town: it says which step, use or talk the option would take in this tick, and the town sees nothing else. So a
-policy over options, written or learned, becomes one over primitives, which others can clone.
+An option (Sutton, Precup and Singh 1999, https://doi.org/10.1016/S0004-3702(99)00052-1) walks, queues and uses on behalf of an
+agent. Here its controller is asked what it would do in this tick, and the town sees only that: a step, a use, a talk. The player is
+asked anew in every tick, so a policy over options without a memory becomes one over primitives without a memory, which a network
+can clone.
 
-In two ways primitives are less than options. A step gives up the place in a queue, so one stands where one is until it is one's
-turn. And whom one looks for in `go_talk` is told to nobody.
+In one way primitives are less than options: a step gives up the place in a queue. So who waits stands still until it is its turn.
 """
 
 from functools import cache
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from townlet_jax.observe import action_mask
@@ -20,13 +19,6 @@ from townlet_jax.types import NOTHING, Key, State, World
 
 from .players import Choice, Player
 from .types import Array
-
-
-def pursuing(state: State, slot: intents.Slot) -> State:
-    """The town as it were if everybody pursued what `slot` says; who is new, or was changed from outside, pursues nothing."""
-    real = state.slots["intents"]
-    pick = lambda own, its: None if own is None else jnp.where(real.reset, its, own)
-    return state.put(intents=jax.tree.map(pick, slot, real))
 
 
 def primitive(world: World, state: State, after: State) -> Array:
@@ -47,9 +39,8 @@ def primitive(world: World, state: State, after: State) -> Array:
     near = jnp.take_along_axis(steps, offer[:, None], axis=1)[:, 0] <= world.params["queues"].reach
     stands = wants & jnp.where(queued, queues.place > 0, near & taken)
     walks = (intent.verb == intents.MOVE) & ~stands
-    action = jnp.where(
-        walks, intents.FIRST_MOVE + intent.arg, jnp.where(wants, layout.use + offer, intents.WAIT_ACTION)
-    )
+    uses = jnp.where(wants, layout.use + offer, intents.WAIT_ACTION)
+    action = jnp.where(walks, intents.FIRST_MOVE + intent.arg, uses)
     if layout.talk is not None:
         beside = encounters.nearby(world, state) == intent.arg[:, None]
         speaks = (intent.verb == intents.TALK) & beside.any(-1)
@@ -59,34 +50,25 @@ def primitive(world: World, state: State, after: State) -> Array:
 
 
 @cache
-def _functions(player_begin: Any, player_decide: Any, every: int, ways: bool) -> tuple[Any, Any]:
-    """How a player on foot begins and decides; the same for equal players, so that nothing is compiled twice."""
-
-    def seen_by(world: World) -> World:
-        return world.replace(static=world.static._replace(ways=world.static.ways and ways))
-
-    def begin(world: World, state: State) -> Any:
-        return player_begin(seen_by(world), state), state.slots["intents"], jnp.int32(0)
+def _on_foot(chooses: Any, ways: bool) -> Any:
+    """How a player on foot decides; the same for equal players, so that nothing is compiled twice."""
 
     def decide(params: Any, world: World, state: State, memory: Any, key: Key) -> tuple[Choice, Any]:
-        before, slot, count = memory
-        view, now = pursuing(state, slot), count % every == 0
-        choice, after = player_decide(params, seen_by(world), view, before, key)
-        kept = jax.tree.map(lambda new, old: jnp.where(now, new, old), after, before)
-        chosen = jnp.where(now, choice.action, intents.WAIT_ACTION)
-        moved = intents.step(world, view.replace(actions=chosen), jnp.zeros(world.static.num_agents, jnp.uint32))
-        unknown = jnp.zeros_like(choice.log_prob)
-        return Choice(primitive(world, state, moved), unknown, choice.value), (kept, moved.slots["intents"], count + 1)
+        known = world.replace(static=world.static._replace(ways=world.static.ways and ways))
+        choice, memory = chooses(params, known, state, memory, key)
+        after = intents.step(
+            world, state.replace(actions=choice.action), jnp.zeros(world.static.num_agents, jnp.uint32)
+        )
+        return Choice(primitive(world, state, after), jnp.zeros_like(choice.log_prob), choice.value), memory
 
-    return begin, decide
+    return decide
 
 
 def on_foot(player: Player, ways: bool = True) -> Player:
-    """The player that carries out by primitive actions, one a tick, what another one chooses among options.
+    """The player that takes in every tick the primitive action with which the option begins that another one chooses.
 
     Args:
         player: chooses options, or waits.
         ways: whether it can read the observations of a world with `observation.ways`; if not, it does not see them.
     """
-    begin, decide = _functions(player.begin, player.decide, player.every, ways)
-    return Player(player.params, 1, begin, decide)
+    return Player(player.params, 1, player.begin, _on_foot(player.decide, ways))

@@ -13,7 +13,7 @@ from townlet_jax.types import Key, Observation, State, World
 
 from .config import TrainConfig
 from .distributions import MaskedCategorical
-from .networks import ActorCritic, ByRole
+from .networks import MOVES, ActorCritic, ByRole
 from .players import Choice, Player
 from .types import Array, Hyper
 
@@ -56,6 +56,7 @@ def place_of(world: World, feature: str) -> tuple[int, int]:
 def network_of(world: World, config: TrainConfig) -> Network:
     """The network of a run."""
     layout, width = world.static.actions, config.embedding
+    first, size = place_of(world, "first_step") if config.actions != "options" else (0, 0)
     count = world.params["identities"].line.shape[0] if width else 0
     body = ActorCritic(
         num_actions=len(layout.names),
@@ -67,6 +68,7 @@ def network_of(world: World, config: TrainConfig) -> Network:
         memory_size=config.memory_size,
         identity=(place_of(world, "embedding_slot_norm")[0], count, width),
         central=config.critic == "central",
+        ways=(first, size // MOVES, len(world.static.names.offers)) if size else (0, 0, 0),
         dtype=jnp.dtype(config.compute_dtype),
     )
     return ByRole(body, place_of(world, "job")) if config.roles == "jobs" else body

@@ -93,7 +93,9 @@ def parser() -> argparse.ArgumentParser:
     title = "Judge a candidate against the release, promote it, or roll back."
     options = argparse.ArgumentParser("python -m train.promote", description=title, allow_abbrev=False)
     options.add_argument("--run", type=Path, help="the run folder of the candidate")
-    options.add_argument("--step", type=runs.step_of, help="its checkpoint, or best; the default is the newest sound one")
+    options.add_argument(
+        "--step", type=runs.step_of, help="its checkpoint, or best; the default is the newest sound one"
+    )
     options.add_argument("--store", type=Path, default=Path("promotions"), help="the folder of releases")
     options.add_argument("--config", default="gate", help="a shipped gate, or a YAML file; the default is gate")
     options.add_argument("--set", action="append", default=[], metavar="A.B=1", help="change the gate")

@@ -23,6 +23,8 @@ from .config import TrainConfig
 from .learner import make_train
 from .logging import CONFIG, Run, RunError, open_run, vacant
 from .players import Player, memoryless
+from .primitives import on_foot
+from .program import learned
 from .sharding import mesh_of
 from .storage.errors import CheckpointError
 from .storage.manifest import NAME as MANIFEST
@@ -31,6 +33,7 @@ from .types import Runner, Train
 
 WORLD = "world.yaml"
 CHECKPOINTS = "checkpoints"
+NOBODY, SCRIPTED = "none", "scripted"  # teachers that are no run
 BEST = "best"  # the step of the highest score
 HOUSEKEEPING = (
     "name",
@@ -84,7 +87,7 @@ def setup(folder: Path, config: TrainConfig, document: Document, world_document:
             )
     fits(world, config)
     mesh = mesh_of(config.shards)
-    train = make_train(world, config, teacher_of(config), mesh)
+    train = make_train(world, config, teacher_of(world, config), mesh)
     return Setup(folder, config, document, world_document, world, train, mesh)
 
 
@@ -99,18 +102,49 @@ def fits(world: World, config: TrainConfig) -> None:
         needs.append((f"embedding {config.embedding}", "identities"))
     if config.roles == "jobs":
         needs.append(("roles 'jobs'", "employment"))
-    if config.teacher == "scripted":
+    if config.teacher == SCRIPTED:
         needs += [("teacher 'scripted'", name) for name in ("needs", "affordances", "economy")]
     for what, system in needs:
         if not world.static.has(system):
             raise RunError(f"{what} needs the system {system!r}, which the world {world.static.name!r} does not run")
-    if (config.mix or config.bc_coef) and config.teacher == "none":
+    if (config.mix or config.bc_coef) and config.teacher == NOBODY:
         raise RunError("mix and bc_coef need a teacher: --set teacher=scripted")
 
 
-def teacher_of(config: TrainConfig) -> Player | None:
-    """Whom the policy of a configuration imitates."""
-    return memoryless(policies.scripted, config.ticks_per_decision) if config.teacher == "scripted" else None
+def teacher_of(world: World, config: TrainConfig) -> Player | None:
+    """Whom the policy of a configuration imitates; on foot, if the policy takes primitive actions.
+
+    Raises:
+        RunError: the teacher's run cannot be loaded, sees another world, or cannot be asked about single decisions.
+    """
+    if config.teacher == NOBODY:
+        return None
+    player, ways = memoryless(policies.scripted, config.ticks_per_decision), True
+    if config.teacher != SCRIPTED:
+        its = existing(Path(config.teacher))
+        ways = its.world.static.ways
+        fits_teacher(world, config, its)
+        player = learned(its.world, its.config, load_runner(its)[0].params, greedy=True)
+    return on_foot(player, ways) if config.actions == "primitives" else player
+
+
+def fits_teacher(world: World, config: TrainConfig, its: Setup) -> None:
+    """Refuse a run as a teacher that would not understand what there is to see or to do.
+
+    Raises:
+        RunError: says why.
+    """
+    names = lambda world: [*schema(world), *world.static.actions.names]
+    known = world.replace(static=world.static._replace(ways=world.static.ways and its.world.static.ways))
+    wrong = None
+    if its.config.memory != "none":
+        wrong = f"has a memory ({its.config.memory!r}), so it cannot be asked about single decisions"
+    elif its.config.actions != "options" and its.config.actions != config.actions:
+        wrong = f"takes {its.config.actions!r} where the policy takes {config.actions!r}"
+    elif names(its.world) != names(known):
+        wrong = f"sees or does other things than there are in {world.static.name!r}"
+    if wrong:
+        raise RunError(f"teacher {config.teacher!r} {wrong}")
 
 
 def new(folder: Path, config: TrainConfig, document: Document, world_set: tuple[str, ...] = ()) -> Setup:

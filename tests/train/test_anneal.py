@@ -92,7 +92,7 @@ def test_a_negative_return_may_fall_too(run):
 
 def test_teacher_and_policy_share_the_decisions(run):
     """Of 8 towns x 8 agents with mix 1 all do what the citizen would, if it is allowed; with 0 nobody is taught."""
-    program = program_of(run.world, run.config, runs.teacher_of(run.config))
+    program = program_of(run.world, run.config, runs.teacher_of(run.world, run.config))
     runner = jax.jit(run.train.init)(jax.random.key(0))
     act = jax.jit(lambda runner: decide(program, runner, jax.random.key(1))[1][0])
     mixed = lambda mix: act(runner.replace(hyper=runner.hyper.replace(mix=jnp.float32(mix))))
@@ -231,5 +231,5 @@ def test_a_run_of_another_command_is_not_resumed(tiny_run, tmp_path, capsys):
 
 
 def test_a_teacher_is_asked_as_often_as_the_policy_decides(run):
-    assert runs.teacher_of(run.config).every == run.config.ticks_per_decision == 15
-    assert runs.teacher_of(run.config) is memoryless(policies.scripted, 15)
+    assert runs.teacher_of(run.world, run.config).every == run.config.ticks_per_decision == 15
+    assert runs.teacher_of(run.world, run.config) is memoryless(policies.scripted, 15)

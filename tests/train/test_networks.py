@@ -132,3 +132,25 @@ def test_patches_are_the_windows_of_a_convolution():
     found = patches(board)
     assert found.shape == (2, 2, 9)
     assert found[1, 0].tolist() == [4, 5, 6, 8, 9, 10, 12, 13, 14]
+
+
+def test_an_action_has_the_share_of_the_goals_that_it_leads_to():
+    """Offers 0 and 1 and home; offer 0 lies to the east, offer 1 is here, home lies to the east. Logits of goals 0, log 2 and log 5
+    are chances of 1/8, 2/8 and 5/8: east has 6/8, the use of offer 1 has 2/8, all else nothing.
+    """
+    east = [0.0, 1.0, 0.0, 0.0]
+    features = jnp.tile(jnp.array([0.5, *east, *[0.0] * 4, *east]), (1, 1, 1, 1))
+    num_actions = 1 + 4 + 2 + 3  # wait, moves, uses, options
+    net = ActorCritic(num_actions, (8,), 4, ways=(1, 3, 2))
+    observation = Observation(
+        features, jnp.zeros((1, 1, 1, 0, 0, 0), jnp.uint8), jnp.ones((1, 1, 1, num_actions), bool)
+    )
+    params, (_, logits, _) = applied(net, observation, jnp.ones((1, 1, 1), bool))
+    head = params["params"]
+    kernel = lambda name: {**head[name], "kernel": jnp.zeros_like(head[name]["kernel"])}
+    head = {**head, "policy": kernel("policy"), "goal": {**kernel("goal"), "bias": jnp.log(jnp.array([1.0, 2.0, 5.0]))}}
+    _, (_, logits, _) = applied(net, observation, jnp.ones((1, 1, 1), bool), params={"params": head})
+    share = np.zeros(num_actions)
+    share[2], share[6] = 6 / 8, 2 / 8
+    assert np.allclose(logits[0, 0, 0], np.log(share + 1e-3), atol=1e-6)
+    assert "goal" not in network().init(jax.random.key(0), (), seen(), started())["params"]

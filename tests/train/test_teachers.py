@@ -1,0 +1,55 @@
+"""Teachers: a run that teaches is asked in its own words, also by a policy that goes on foot; what cannot teach is refused."""
+
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_runs import TINY
+
+from townlet_jax import engine
+from townlet_jax.systems.intents import WAIT_ACTION
+from train import runs
+from train.config import load_config
+from train.logging import RunError
+from train.program import learned
+
+ON_FOOT = (
+    "actions=primitives",
+    "ticks_per_decision=1",
+    "world_set=[observation.variant=compact, observation.ways=true]",
+)
+
+
+def setup(folder, *more):
+    return runs.new(folder / "x", *load_config("ppo_town", (*TINY, *more)))
+
+
+def test_a_run_over_options_teaches_who_goes_on_foot(tiny_run, tmp_path):
+    """What it says leads, in the first tick of the day, to where its options lead in its own world."""
+    run, its = setup(tmp_path, *ON_FOOT, f"teacher={tiny_run}"), runs.existing(tiny_run)
+    teacher, key = runs.teacher_of(run.world, run.config), jax.random.key(3)
+    state = engine.reset(run.world, key)
+    options = learned(its.world, its.config, runs.load_runner(its)[0].params, greedy=True)
+    chosen, _ = options.decide(options.params, its.world, state, options.begin(its.world, state), key)
+    asked, _ = teacher.decide(teacher.params, run.world, state, teacher.begin(run.world, state), key)
+    layout = run.world.static.actions
+    assert teacher.every == 1 and (asked.action < layout.options).all() and (chosen.action != asked.action).any()
+    step = jax.jit(lambda actions: engine.step(run.world, state, actions, key).agents.cell)
+    assert np.array_equal(step(chosen.action), step(asked.action))
+    assert (step(chosen.action) != step(jnp.full_like(chosen.action, WAIT_ACTION))).any()
+
+
+def test_who_has_a_memory_or_lives_elsewhere_is_no_teacher(tiny_run, tmp_path):
+    other = tmp_path / "gru"
+    shutil.copytree(tiny_run, other)
+    text = (other / "config.yaml").read_text()
+    (other / "config.yaml").write_text(text + "memory: gru\n")
+    for teacher, words, message in (
+        (other, ON_FOOT, "has a memory"),
+        (tiny_run, ("world=m3",), "sees or does other things"),
+        (tmp_path / "none", (), "holds no run"),
+    ):
+        with pytest.raises(RunError, match=message):
+            setup(tmp_path, *words, f"teacher={teacher}")
