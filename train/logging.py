@@ -47,7 +47,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 class Run:
-    """An open run folder; every row is on disk when `log` returns."""
+    """An open run folder; when `log` returns the system has the row, and a killed process loses none."""
 
     def __init__(self, folder: Path):
         self.folder = folder

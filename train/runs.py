@@ -4,7 +4,6 @@ import fcntl
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from .players import Player, memoryless
 from .primitives import on_foot
 from .program import learned
 from .sharding import mesh_of
+from .storage.agreement import agree
 from .storage.errors import CheckpointError
 from .storage.manifest import NAME as MANIFEST
 from .storage.manifest import Manifest
@@ -286,38 +286,8 @@ def load_runner(
         if step is None:
             raise CheckpointError(f"no step in {store.folder} has a score and verifies: ask for a step by its number")
     target = jax.eval_shape(run.train.init, jax.random.key(run.config.seed))
-    fits = lambda manifest: agree(run, manifest.meta, f"step {manifest.step} in {store.folder}")
+    fits = lambda manifest: agree(identity(run), manifest.meta, f"step {manifest.step} in {store.folder}")
     return restore(store, target, step, report, agree=fits)
-
-
-def agree(run: Setup, its: dict[str, Any], what: str) -> None:
-    """Compare the identity of a checkpoint with that of a run.
-
-    Args:
-        run: that wants to use it.
-        its: the identity of the checkpoint.
-        what: the checkpoint, in words.
-
-    Raises:
-        CheckpointError: they differ; it says in what.
-    """
-    mine = identity(run)
-    differs = [name for name in mine if mine[name] != its.get(name)]
-    if differs:
-        raise CheckpointError(
-            f"{what} was made with another {', '.join(differs)}: "
-            + "; ".join(_difference(name, its.get(name), mine[name]) for name in differs)[:400]
-        )
-
-
-def _difference(name: str, its: Any, mine: Any) -> str:
-    if isinstance(its, dict) and isinstance(mine, dict):
-        keys = [key for key in sorted({*its, *mine}) if its.get(key) != mine.get(key)]
-        return ", ".join(f"{key} was {its.get(key)!r}, is {mine.get(key)!r}" for key in keys)
-    if isinstance(its, list) and isinstance(mine, list):
-        pairs = [(a, b) for a, b in zip_longest(its, mine) if a != b]
-        return f"{name}: {pairs[0][0]!r} was, {pairs[0][1]!r} is, the first of {len(pairs)}"
-    return f"{name} was {its!r}, is {mine!r}"
 
 
 def texts(run: Setup) -> tuple[str, str]:
