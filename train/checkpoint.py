@@ -149,6 +149,11 @@ def best(store: Store, report: Report = to_stderr) -> int | None:
     return next((manifest.step for manifest in _verified(store, report, _ranked(store))), None)
 
 
+def finished(folder: Path) -> list[Path]:
+    """The manifests of the steps whose save came to its end, sound or not."""
+    return list(folder.glob(f"[0-9]*/{manifests.NAME}"))
+
+
 def restore(
     store: Store,
     target: PyTree,
@@ -254,7 +259,7 @@ def _rotate(store: Store) -> None:
     surplus = _steps(store.folder)[: -store.keep]
     if surplus:
         newest = itertools.islice(_verified(store, to_stderr), 2)
-        ranked = itertools.islice(_verified(store, lambda message: None, _ranked(store)), store.keep_best)
+        ranked = itertools.islice(_verified(store, silent, _ranked(store)), store.keep_best)
         spared = {manifest.step for manifest in itertools.chain(newest, ranked)}
         for step in sorted(set(surplus) - spared):
             _remove(store.folder / str(step))

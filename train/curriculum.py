@@ -9,7 +9,6 @@ learned is carried into the next one by name (`curricula/transfer.py`). What hap
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +31,7 @@ from .curricula.climb import begin_event, check, enter, limits_of
 from .curricula.ladder import plot_curriculum
 from .curricula.stages import Plan, load_plan
 from .curricula.windows import ADVANCE, AUTO, HOLD, Verdict, judge
-from .logging import Row, RunError, plot_curve, read_rows
+from .logging import CONFIG, JSONL, Row, RunError, plot_curve, read_rows
 from .session import learn
 
 DEFAULT, PLAN = "curriculum", "curriculum.yaml"
@@ -98,7 +97,7 @@ def prepare(climb: Climb, options: argparse.Namespace) -> str:
     """
     plan, folder = climb.plan, climb.folder
     if not options.resume:
-        if any((folder / name).exists() for name in (PLAN, "config.yaml", "metrics.jsonl")):
+        if any((folder / name).exists() for name in (PLAN, CONFIG, JSONL)):
             raise RunError(f"{folder} already holds a run: continue it with --resume or choose another --name")
         try:
             (folder / PLAN).write_text(dump(plan.document.tree), encoding="utf-8")
@@ -143,17 +142,6 @@ def told(stage: str, event: Event) -> str:
     return f"{stage} updates {event['updates'][0]}-{event['updates'][1]}: {means} (streak {event['streak']})"
 
 
-def follower(climb: Climb, run: runs.Setup, rows: list[Row], verdicts: list[Verdict]) -> Callable[[Row], bool]:
-    """What `learn` asks after every row: whether the stage is over. Rows and verdicts are added to the lists."""
-
-    def follow(row: Row) -> bool:
-        rows.append(row)
-        verdicts.append(stand(climb, run, rows, read_events(climb.folder)))
-        return bool(verdicts[-1].why)
-
-    return follow
-
-
 def cleared(climb: Climb, done: int) -> list[Event]:
     """The events, without windows that lie behind the update from which a stage goes on; they will come again."""
     events = read_events(climb.folder)
@@ -183,13 +171,21 @@ def live(climb: Climb, word: str) -> tuple[Verdict, str]:
         if word:
             events = [*events, order_event(len(rows), word)]
             write_events(climb.folder, events)
-        verdicts = [stand(climb, run, rows, events)]
-        if not verdicts[-1].why:
+        verdict = stand(climb, run, rows, events)
+
+        def follow(row: Row) -> bool:
+            """Whether the stage is over with this row."""
+            nonlocal verdict
+            rows.append(row)
+            verdict = stand(climb, run, rows, read_events(climb.folder))
+            return bool(verdict.why)
+
+        if not verdict.why:
             print(f"{begun['stage']}: {run.train.num_updates} updates at most, in {run.config.world}", file=sys.stderr)
-            _, asked = learn(run, log, runner, follower(climb, run, rows, verdicts))
-    if verdicts[-1].why:
-        conclude(climb, begun, len(rows), verdicts[-1])
-    return verdicts[-1], asked
+            _, asked = learn(run, log, runner, follow)
+    if verdict.why:
+        conclude(climb, begun, len(rows), verdict)
+    return verdict, asked
 
 
 def conclude(climb: Climb, begun: Event, done: int, verdict: Verdict) -> None:

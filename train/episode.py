@@ -11,6 +11,7 @@ import numpy as np
 from townlet_jax import engine
 from townlet_jax.io.digest import digest
 from townlet_jax.policies import scheduled, scripted
+from townlet_jax.policies.scripted import REQUIRES
 from townlet_jax.types import Key, State, World
 
 from . import runs
@@ -91,7 +92,7 @@ def act(world: World, seed: int, days: float | None = None) -> tuple[Episode, St
                 f"--days {days}: a scenario has its own length, the {world.params['schedule'].ticks} ticks of its schedule"
             )
         return recorded(world, memoryless(scheduled), seed, int(world.params["schedule"].ticks), "schedule")
-    missing = [name for name in ("needs", "affordances", "economy") if not world.static.has(name)]
+    missing = [name for name in REQUIRES if not world.static.has(name)]
     if missing:
         raise RunError(
             f"{world.static.name!r} has no `schedule`, and no system {missing[0]!r} for a citizen to live by"

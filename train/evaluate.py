@@ -12,6 +12,7 @@ value, as many as share shapes and code in one program; they write sweep.json, s
 import argparse
 import json
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from . import runs
 from .cli import command
 from .evaluation import grid, heatmap, sheets, stacking
 from .evaluation.scores import RARE, SHOWN, held_out_keys, town_kpis, town_sums
-from .evaluation.statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
+from .evaluation.statistics import overlap, probability_of_improvement
 from .logging import RunError
 from .players import Player, memoryless
 from .program import learned
@@ -47,7 +48,7 @@ def play(world: World, keys: Key, player: Player, num_ticks: int) -> dict[str, j
 
 
 def evaluate(
-    world: World, players: dict[str, Player], num_envs: int, seeds: int, num_ticks: int
+    world: World, players: dict[str, Player], num_envs: int, seeds: int, num_ticks: int, most: int = stacking.MOST_TOWNS
 ) -> dict[str, dict[str, np.ndarray]]:
     """Let every policy play the same held-out towns.
 
@@ -57,31 +58,24 @@ def evaluate(
         num_envs: towns a seed.
         seeds: how many held-out seeds.
         num_ticks: ticks a town.
+        most: towns at once.
 
     Returns:
         name -> indicator -> f64[seeds * num_envs]; attendance only of towns in which a shift was due.
     """
     keys, results = held_out_keys(num_envs, seeds), {}
+    together = stacking.chunks(len(keys), stacking.sizes(1, len(keys), most)[1])
     for name, player in players.items():
         print(f"{name}: {len(keys)} towns, {num_ticks} ticks each ...", file=sys.stderr, flush=True)
-        sums = play(world, keys, player, num_ticks=num_ticks)
-        results[name] = town_kpis(world, jax.device_get(sums))
+        parts = [jax.device_get(play(world, keys[np.array(some)], player, num_ticks=num_ticks)) for some in together]
+        sums = jax.tree.map(lambda *each: np.concatenate(each)[: len(keys)], *parts)
+        results[name] = town_kpis(world, sums)
     return results
 
 
 def summary(results: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
-    """Interquartile mean and 95 % interval of every indicator of every policy, and how the learned one compares."""
-    rows = {
-        name: {
-            key: {
-                "iqm": float(iqm(values)),
-                "interval": [float(end) for end in bootstrap_interval(values)],
-                "mean": float(values.mean()),
-            }
-            for key, values in found.items()
-        }
-        for name, found in results.items()
-    }
+    """Every indicator of every policy as `sheets.told` sums it up, and how the learned one compares."""
+    rows = {name: {key: sheets.told(key, values) for key, values in found.items()} for name, found in results.items()}
     returns = {name: found["return_per_day"] for name, found in results.items()}
     against = {
         other: {
@@ -97,7 +91,7 @@ def summary(results: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> Table:
-    """The result as a table; collapses and exits are means, since most towns have none."""
+    """The result as a table; collapses and exits are means with theirs, since most towns have none."""
     shown = Table(
         title=f"{result['towns']} held-out towns, {result['days']:g} days: IQM [95 % interval]", box=SIMPLE_HEAD
     )
@@ -107,13 +101,7 @@ def table(result: dict[str, Any]) -> Table:
     for key in SHOWN:
         cells = []
         for found in result["policies"].values():
-            if key not in found:
-                cells.append("-")
-            elif key in RARE:
-                cells.append(f"{found[key]['mean']:.4f} (mean)")
-            else:
-                low, high = found[key]["interval"]
-                cells.append(f"{found[key]['iqm']:.2f} [{low:.2f}, {high:.2f}]")
+            cells.append(sheets.text(key, found) + " (mean)" * (key in RARE and key in found))
         shown.add_row(key.replace("_", " "), *cells)
     return shown
 
@@ -141,15 +129,14 @@ def parser() -> argparse.ArgumentParser:
     add("--world-set", action="append", default=[], metavar="KEY=VALUE", help="sweep: change all worlds")
     varied = "sweep: the values of a world's parameter in turn, or of a threshold of the script, such as citizen.urgent"
     add("--vary", action="append", default=[], metavar="KEY=VALUE,...", help=varied)
-    add(
-        "--indicator", choices=SHOWN, default=SHOWN[0], help="sweep: what the picture shows and the script is tuned for"
-    )
+    tuned = f"sweep: what the picture shows and the script is tuned for; the default is {SHOWN[0]}"
+    add("--indicator", choices=SHOWN, help=tuned)
     add("--out", type=Path, help="sweep: the folder of its files; the default is that of the only run, else runs/sweep")
     add(
         "--max-towns",
         type=int,
         default=stacking.MOST_TOWNS,
-        help="sweep: towns that are played at once, for the memory",
+        help="towns that are played at once, for the memory",
     )
     add("--step", type=runs.step_of, help="checkpoint to evaluate, or best; the default is the newest sound one")
     add("--num-envs", type=int, default=256, help="towns a seed")
@@ -159,8 +146,13 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+def sweeping(options: argparse.Namespace) -> bool:
+    """Whether a sweep is asked for: anything but one run in its own world."""
+    return len(options.run) != 1 or bool(options.policy or options.world or options.world_set or options.vary)
+
+
 def checked(options: argparse.Namespace) -> None:
-    """Refuse numbers out of range.
+    """Refuse numbers out of range, and options that would do nothing.
 
     Raises:
         RunError: naming the option, its value and what is allowed.
@@ -170,17 +162,26 @@ def checked(options: argparse.Namespace) -> None:
         raise RunError(f"--days {options.days} is not allowed (above 0, at most 1000)")
     if options.step is not None and not options.run:
         raise RunError(f"--step {options.step} is about runs: name one with --run")
+    if options.greedy and not options.run:
+        raise RunError("--greedy is about runs: name one with --run")
+    for flag in ("out", "indicator"):
+        if getattr(options, flag) and not sweeping(options):
+            allowed = "with --policy, --world, --world-set, --vary or another --run"
+            raise RunError(f"--{flag} {getattr(options, flag)} belongs to a sweep (allowed {allowed})")
 
 
-def write(path: Path, text: str) -> None:
-    """Write a result.
+def write(path: Path, text: str | None) -> None:
+    """Write a result; None only tries whether it could be written, and leaves an earlier one as it is.
 
     Raises:
         RunError: it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        if text is None:
+            tempfile.TemporaryFile(dir=path.parent).close()
+        else:
+            path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}") from None
 
@@ -213,7 +214,7 @@ def compare(options: argparse.Namespace) -> None:
         "random": memoryless(policies.random),
     }
     begun = time.perf_counter()
-    results = evaluate(run.world, players, options.num_envs, options.seeds, num_ticks)
+    results = evaluate(run.world, players, options.num_envs, options.seeds, num_ticks, options.max_towns)
     result = {
         "run": run.config.name,
         "step": manifest.step,
@@ -243,7 +244,8 @@ def planned(options: argparse.Namespace) -> tuple[list[grid.Cell], tuple[grid.Ax
     homes = {} if options.world else grid.home_names(found)
     sources = {name: name for name in dict.fromkeys(options.world)}
     for entrant, folder in zip(found, options.run if homes else ()):
-        sources.setdefault(homes[entrant.home.static.config_id], str(folder / runs.WORLD))
+        if entrant.home is not None:
+            sources.setdefault(homes[entrant.home.static.config_id], str(folder / runs.WORLD))
     sources = sources or {"town": "town"}
     grounds = {name: grid.places(name, source, options.world_set, of_world) for name, source in sources.items()}
     return grid.cells(found, grounds, homes), axes
@@ -253,12 +255,13 @@ def sweep(options: argparse.Namespace) -> None:
     """Every policy in every world with every value."""
     cells, axes = planned(options)
     folder = options.out or (options.run[0] if len(options.run) == 1 else Path("runs/sweep"))
-    write(folder / f"{SWEEP}.json", "{}\n")  # a folder that cannot be written is told before the work
+    write(folder / f"{SWEEP}.json", None)  # a folder that cannot be written is told before the work
     begun = time.perf_counter()
     keys = held_out_keys(options.num_envs, options.seeds)
     results, programs = stacking.play(cells, keys, options.days, options.max_towns)
     rows = [sheets.row(cell, found) for cell, found in zip(cells, results)]
-    tuned = sheets.tuned(cells, results, options.indicator)
+    indicator = options.indicator or SHOWN[0]
+    tuned = sheets.tuned(cells, results, indicator)
     result = {
         "days": options.days,
         "towns": len(keys),
@@ -277,7 +280,7 @@ def sweep(options: argparse.Namespace) -> None:
     if len(rows) > sheets.MOST_ROWS:
         print(f"the first {sheets.MOST_ROWS} of {len(rows)} rows; all of them are in {folder / SWEEP}.csv")
     try:
-        print(f"picture {heatmap.draw(rows, axes, options.indicator, title, folder / f'{SWEEP}.png')}")
+        print(f"picture {heatmap.draw(rows, axes, indicator, title, folder / f'{SWEEP}.png')}")
     except RunError as error:
         print(f"no picture: {error}", file=sys.stderr)
     compiled = f"{len(cells)} cells in {programs} compiled program{'s' * (programs > 1)}"
@@ -288,11 +291,10 @@ def main() -> None:
     """Run `python -m train.evaluate`."""
     options = parser().parse_args()
     checked(options)
-    asked = options.policy or options.world or options.world_set or options.vary
-    if len(options.run) == 1 and not asked:
-        compare(options)
-    else:
+    if sweeping(options):
         sweep(options)
+    else:
+        compare(options)
 
 
 if __name__ == "__main__":

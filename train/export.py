@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from townlet_jax.config.load import Document, validate
 
@@ -99,13 +100,11 @@ def load_export(path: Path, report: Report = to_stderr) -> Export:
     if header["schema"] > SCHEMA:
         needed = f"townlet-jax {its.get('townlet-jax')} or newer is needed"
         raise CheckpointError(f"{path} has schema {header['schema']}, this version reads {SCHEMA}: {needed}")
-    params: dict[str, Any] = {}
-    for i, (names, dtype) in enumerate(header["leaves"]):
-        place = params
-        for name in names[:-1]:
-            place = place.setdefault(name, {})
-        kind = jnp.dtype(dtype)  # bfloat16 is not one of NumPy's own and was stored as its bits
-        place[names[-1]] = jnp.array(np.asarray(bits[str(i)]).view(kind))
+    leaves = {  # bfloat16 is not one of NumPy's own and was stored as its bits
+        tuple(names): jnp.array(np.asarray(bits[str(i)]).view(jnp.dtype(dtype)))
+        for i, (names, dtype) in enumerate(header["leaves"])
+    }
+    params = unflatten_dict(leaves)
     if policy_hash(params) != header["policy"]:
         raise CheckpointError(f"{path} is damaged: its parameters have another hash than {header['policy'][:12]}")
     now = manifests.versions()

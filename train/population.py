@@ -85,7 +85,9 @@ def begin(config: PopulationConfig, part: Stack) -> Population:
     return Population(stack.init(part), score, stream(jax.random.key(config.random_seed), "population"))
 
 
-def update(config: PopulationConfig, part: Stack, values: tuple[Array, ...], population: Population):
+def update(
+    config: PopulationConfig, part: Stack, values: tuple[Array, ...], population: Population
+) -> tuple[Population, dict[str, Array]]:
     """One update of every member: the population, and metrics {name: f32[M]}."""
     runner, metrics = stack.update(part, values, population.runner)
     day = part.program.world.static.ticks_per_day

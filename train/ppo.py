@@ -16,7 +16,7 @@ import jax
 from townlet_jax.config.load import Document, dump
 
 from . import runs
-from .checkpoint import latest, rewind, silent, to_stderr
+from .checkpoint import rewind, silent, to_stderr
 from .cli import command
 from .config import TrainConfig, load_config
 from .episode import show
@@ -96,7 +96,7 @@ def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
     with machines.agreed() as same:
         run = runs.existing(options.resume)
         store, runner, step = runs.checkpoints(run), None, 0
-        if latest(store) is not None or runs.finished_saves(run):
+        if runs.finished_saves(run):
             runner, manifest = runs.load_runner(run, report=to_stderr if machines.first() else silent)
             step = manifest.step
         same["configuration"], same["checkpoint"] = runs.texts(run), step

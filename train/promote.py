@@ -22,9 +22,10 @@ from .cli import command
 from .logging import RunError
 from .players import Player
 from .promotion import golden, releases
-from .promotion.gates import FAIL, HOLD, PROMOTE, Candidate, candidate_of, decided, judge
+from .promotion.gates import FAIL, HOLD, PROMOTE, SCRIPTED, Candidate, candidate_of, decided, judge
 from .promotion.shadow import Verdict
 from .promotion.thresholds import Gate, load_gate
+from .storage.manifest import now
 
 CODES = {PROMOTE: 0, HOLD: 1, FAIL: 2}
 SHOWN = ("return_per_day", "attendance", "collapses_per_day", "late_per_day", "switches_per_day")
@@ -100,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--config", default="gate", help="a shipped gate, or a YAML file; the default is gate")
     options.add_argument("--set", action="append", default=[], metavar="A.B=1", help="change the gate")
     options.add_argument("--windows", type=int, help="windows to play; the default is the gate's required_passes")
-    options.add_argument("--against", choices=("release", "scripted"), default="release", help="who is to be beaten")
+    options.add_argument("--against", choices=("release", SCRIPTED), default="release", help="who is to be beaten")
     options.add_argument("--variant-run", type=Path, help="a run on another observation variant, to compare with")
     options.add_argument("--dry-run", action="store_true", help="judge, but write nothing")
     options.add_argument("--rollback", action="store_true", help="bring the previous release back")
@@ -133,7 +134,8 @@ def work(options: argparse.Namespace) -> str:
     out, candidate = present and releases.load(store, present.name), candidate_of(options.run, options.step)
     if out and out.release.policy == candidate.policy:
         raise RunError(f"step {candidate.step} of {options.run} is the release already ({out.release.name})")
-    judgement = judge(candidate, out, options, gate)
+    scripted, windows = options.against == SCRIPTED, options.windows or gate.required_passes
+    judgement = judge(store, candidate, out, gate, scripted, options.variant_run, windows)
     decision, state, reasons = decided(judgement, gate.required_passes)
     Console(width=None if sys.stdout.isatty() else 100).print(table(judgement.verdicts))
     print("\n".join([*judgement.notes, f"{decision}: {'; '.join(reasons)}"]))
@@ -141,11 +143,12 @@ def work(options: argparse.Namespace) -> str:
         return decision
     who = {"run": candidate.run.config.name, "step": candidate.step, "policy": candidate.policy}
     windows = {"streak": judgement.streak, "windows": len(judgement.verdicts), "batch": judgement.batch}
+    windows |= judgement.terms._asdict()
     if decision == PROMOTE:
         made = promote(store, candidate, gate)
         windows["release"] = made.name
         print(f"{store / releases.RELEASES / made.name}: sha256 of the policy {made.policy}")
-    releases.seal(store / releases.SHADOW, {**who, **windows, "state": state, "when": releases.now()})
+    releases.seal(store / releases.SHADOW, {**who, **windows, "state": state, "when": now()})
     releases.note(store, {"state": state, **who, **windows, "decision": decision, "reasons": reasons})
     return decision
 

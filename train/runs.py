@@ -14,10 +14,11 @@ from townlet_jax import policies
 from townlet_jax.config.load import Document, dump, read_yaml, validate
 from townlet_jax.core import fixed
 from townlet_jax.observe import schema
+from townlet_jax.policies.scripted import REQUIRES
 from townlet_jax.types import World
 from townlet_jax.worlds import compile_document, read
 
-from .checkpoint import Store, best, open_store, restore, rewind, save, to_stderr
+from .checkpoint import Store, best, finished, open_store, restore, rewind, save, to_stderr
 from .config import TrainConfig
 from .learner import make_train
 from .logging import CONFIG, Run, RunError, open_run, vacant
@@ -27,7 +28,6 @@ from .program import learned
 from .sharding import mesh_of
 from .storage.agreement import agree
 from .storage.errors import CheckpointError
-from .storage.manifest import NAME as MANIFEST
 from .storage.manifest import Manifest
 from .types import Runner, Train
 
@@ -103,7 +103,7 @@ def fits(world: World, config: TrainConfig) -> None:
     if config.roles == "jobs":
         needs.append(("roles 'jobs'", "employment"))
     if config.teacher == SCRIPTED:
-        needs += [("teacher 'scripted'", name) for name in ("needs", "affordances", "economy")]
+        needs += [("teacher 'scripted'", name) for name in REQUIRES]
     for what, system in needs:
         if not world.static.has(system):
             raise RunError(f"{what} needs the system {system!r}, which the world {world.static.name!r} does not run")
@@ -233,7 +233,7 @@ def checkpoints(run: Setup) -> Store:
 
 def finished_saves(run: Setup) -> list[Path]:
     """The checkpoints whose manifest was written, sound or not."""
-    return sorted((run.folder / CHECKPOINTS).glob(f"[0-9]*/{MANIFEST}"))
+    return finished(run.folder / CHECKPOINTS)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ What varies is `train/sweeps/members.py`, the program `train/sweeps/stack.py`, t
 """
 
 import argparse
+import math
 import sys
 import time
 from functools import partial
@@ -84,6 +85,11 @@ def existing(folder: Path) -> Crowd:
     return crowd.crowd_of(folder, config, document, base, members_of(config, base), config.block)
 
 
+def told(value: float) -> str:
+    """A score in words."""
+    return "diverged" if math.isnan(value) else f"{value:.2f}"
+
+
 def table(whole: Crowd) -> Table:
     """The members with their scores, the best first."""
     found = crowd.scores(whole)
@@ -93,7 +99,7 @@ def table(whole: Crowd) -> Table:
     order = sorted(range(len(found)), key=lambda k: (found[k] != found[k], -found[k]))
     for k in order[:20]:
         member = whole.members[k]
-        shown.add_row(str(k), str(member.seed), member.group or "-", crowd.whole(found[k]))
+        shown.add_row(str(k), str(member.seed), member.group or "-", told(found[k]))
     return shown
 
 

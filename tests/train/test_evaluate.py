@@ -32,6 +32,12 @@ def test_exits_of_all_reasons_count_in_each_town():
     assert found["exits_per_day"] == pytest.approx([0.012 * per_day, 0.002 * per_day], rel=1e-6)
 
 
+def test_a_world_without_rewards_has_no_return():
+    world = compile_document(read("town"))
+    found = town_kpis(world, {name: np.array(TOWNS[name]) for name in TOWNS if not name.startswith("reward")})
+    assert "return_per_day" not in found and found["wallet_gain"].tolist() == [1.0, -1.0]
+
+
 def test_who_has_exactly_three_tenths_of_a_need_is_not_well():
     # needs that do not fall, and nobody who does anything about them: each stays where it begins
     still = [f"systems.needs.decay.{need}=0" for need in ("hunger", "hygiene", "energy")]

@@ -51,6 +51,18 @@ def test_the_worst_copies_the_best_and_nan_is_worst():
     assert (found[:, [0, 3]] == [0, 3]).all() and {*found[:, 1]} == {*found[:, 2]} == {0, 3}
 
 
+def test_nobody_copies_who_has_diverged():
+    """Scores NaN, 1, NaN, NaN with two copies: the best two are 1 and somebody who has diverged, and all copy member 1."""
+    score = jnp.array([jnp.nan, 1.0, jnp.nan, jnp.nan])
+    for seed in range(8):
+        found = sources(score, 2, jax.random.key(seed)).tolist()
+        assert {source for member, source in enumerate(found) if source != member} == {1}
+
+
+def test_who_diverges_loses_its_score_at_once():
+    assert np.isnan(smoothed(jnp.array([10.0, jnp.nan]), jnp.array([jnp.nan, jnp.nan]), 0.9)).all()
+
+
 def test_a_copy_takes_what_was_learned_and_keeps_its_own_towns():
     after = copied(four(), jnp.array([0, 0, 2, 3]))
     assert after.params["w"][:, 0].tolist() == [0, 0, 2, 3] and after.opt_state[0].tolist() == [0, 0, 2, 3]

@@ -18,7 +18,18 @@ from train.logging import RunError
 from train.players import Choice, Player
 from train.program import learned
 from train.promotion import golden, releases
-from train.promotion.gates import FAIL, HOLD, PROMOTE, Judgement, candidate_of, decided, second_of, variant_gate
+from train.promotion.gates import (
+    FAIL,
+    HOLD,
+    PROMOTE,
+    Judgement,
+    candidate_of,
+    decided,
+    second_of,
+    shadow_of,
+    terms_of,
+    variant_gate,
+)
 from train.promotion.shadow import Played, Verdict, changed, play, shortfalls, streak_of, town_keys, verdicts
 from train.promotion.stability import Town
 from train.promotion.thresholds import Gate, Margins
@@ -74,6 +85,16 @@ def test_a_candidate_needs_two_windows_in_a_row(store):
     assert releases.current(store).name == lines[2]["release"]
     keys = [jax.random.key_data(town_keys(0, batch, 4)).tolist() for batch in (0, 1)]
     assert not {tuple(key) for key in keys[0]} & {tuple(key) for key in keys[1]}
+
+
+def test_windows_count_only_on_the_terms_on_which_they_were_won(tmp_path):
+    """Three windows won against the script do not count against a release, nor under another gate; the towns are new ones."""
+    won = terms_of("scripted", Gate())
+    releases.seal(tmp_path / releases.SHADOW, {"policy": "p", "streak": 3, "batch": 4, **won._asdict()})
+    assert shadow_of(tmp_path, "p", won) == (3, 5)
+    assert shadow_of(tmp_path, "p", terms_of("0001-abc", Gate())) == (0, 5)
+    assert shadow_of(tmp_path, "p", terms_of("scripted", Gate(margins=Margins(attendance=0.2)))) == (0, 5)
+    assert shadow_of(tmp_path, "q", won) == (0, 0)
 
 
 def test_who_is_out_cannot_ask_again(store, run, capsys):
@@ -308,19 +329,20 @@ def test_a_window_is_won_without_alerts_and_without_falling_short():
 )
 def test_decisions(wins, streak, held, decision, state):
     judged = [Verdict(THEIRS, THEIRS, [], [] if win == "w" else ["short"]) for win in wins]
-    found = decided(Judgement(judged, streak, 0, held, []), 2)
+    found = decided(Judgement(judged, streak, 0, terms_of("scripted", Gate()), held, []), 2)
     assert found[:2] == (decision, state)
     assert found[2]
 
 
 def test_variants_are_compared_in_the_same_towns(run, tmp_path):
     candidate, gate = candidate_of(run, 6), Gate(num_envs=4, window_days=0.0625)
-    assert variant_gate(candidate, None, gate, 0)[1][0].startswith("variants: not asked")
-    held, passed = variant_gate(candidate, candidate, gate, 0)  # the same policy is not apart from itself
+    mine = play(candidate.run.world, candidate.player, town_keys(0, 0, 4), 90, 1).means[0]
+    assert variant_gate(candidate, mine, None, gate, 0)[1][0].startswith("variants: not asked")
+    held, passed = variant_gate(candidate, mine, candidate, gate, 0)  # the same policy is not apart from itself
     assert not held and "at most" in passed[0]
     mirrored = jax.tree.map(lambda leaf: -leaf, candidate.params)
     strict = gate.model_copy(update={"variants": gate.variants.model_copy(update={"return_share": 0.0})})
-    held, passed = variant_gate(candidate, candidate._replace(params=mirrored), strict, 0)
+    held, passed = variant_gate(candidate, mine, candidate._replace(params=mirrored), strict, 0)
     assert not passed and held[0].startswith("variants compact and compact: return_per_day")
     with pytest.raises(RunError, match="not with its variant 'compact'"):
         second_of(candidate, run)

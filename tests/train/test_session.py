@@ -120,11 +120,22 @@ def test_evaluate_writes_table_and_json(tiny_run, capsys):
     assert "scripted" in capsys.readouterr().out
 
 
+def test_what_most_towns_have_none_of_is_told_by_its_mean():
+    """One exit in eight towns: the interquartile mean is 0, the mean 1/8, and the interval is of the mean."""
+    values = {"return_per_day": np.full(8, 2.0), "exits_per_day": np.array([1.0] + [0.0] * 7)}
+    found = evaluate.summary({"learned": values})["policies"]["learned"]
+    exits, returns = found["exits_per_day"], found["return_per_day"]
+    assert (exits["iqm"], exits["mean"], exits["of"], returns["of"]) == (0.0, 0.125, "mean", "iqm")
+    assert exits["interval"][0] == 0.0 and exits["interval"][1] >= 0.25
+
+
 def test_evaluation_towns_do_not_depend_on_the_batch():
-    """Scripted citizens in 2 towns are the first two of 4."""
+    """Scripted citizens in 2 towns are the first two of 4, however many are played at once."""
     world = load("town", **{"observation.variant": "compact"})
-    few, many = (evaluate.evaluate(world, {"s": memoryless(policies.scripted)}, n, 1, 60)["s"] for n in (2, 4))
+    player = {"s": memoryless(policies.scripted)}
+    few, many, chunks = (evaluate.evaluate(world, player, *n)["s"] for n in ((2, 1, 60), (4, 1, 60), (4, 1, 60, 2)))
     assert few["return_per_day"] == pytest.approx(many["return_per_day"][:2], abs=1e-4)
+    assert chunks["return_per_day"] == pytest.approx(many["return_per_day"], abs=1e-4), "two by two"
 
 
 def test_an_episode_replays_from_its_key_and_actions(tiny_run, tmp_path, capsys):

@@ -95,6 +95,26 @@ def test_a_member_is_the_single_run_of_its_seed_and_rate(swept, tiny_run):
     np.testing.assert_allclose(*logged, rtol=1e-5)
 
 
+def test_an_export_that_was_killed_is_made_anew_and_knows_its_score(swept, tmp_path):
+    """The score is the mean of the last two updates, since `checkpoint_every` is 2."""
+    folder, half = tmp_path / "best", tmp_path / "best.part"
+    half.mkdir()
+    (half / "config.yaml").write_text("half of a config")
+    crowd.export(sweep.existing(swept[0]), sweep.COURSE, 5, folder)
+    assert not half.exists()
+    run = runs.existing(folder)
+    manifest = runs.load_runner(run, "best")[1]
+    last = [row["return_per_day"][1] for row in rows.read(swept[0] / "metrics.jsonl") if row["block"] == 1][-2:]
+    assert manifest.step == 6 and manifest.score == pytest.approx(np.mean(last))
+
+
+def test_what_says_which_is_best_is_asked_before_the_work(tmp_path, capsys):
+    path = written(tmp_path, changes={**CHANGES, "best_by": "return_per_dya"}, world_grid={})
+    assert run_command(sweep.main, "--config", path, "--runs", tmp_path) == 2
+    assert "best_by 'return_per_dya' is not logged" in capsys.readouterr().err
+    assert not (tmp_path / "both/sweep.yaml").exists()
+
+
 def test_members_differ_by_seed_rate_and_world(swept):
     folder, _ = swept
     last = list(rows.read(folder / "metrics.jsonl"))
@@ -146,6 +166,40 @@ def test_a_diverged_member_is_null_and_leaves_the_others_alone(tmp_path):
     )
     found = rows.finals(tmp_path, 2, "x", last=1)
     assert np.isnan(found[0]) and found[1] == 4.5
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """The folder of a sweep of three seeds that a teacher leads throughout; the weights of member 1 are NaN from the start."""
+    folder = tmp_path_factory.mktemp("taught")
+
+    def poisoned(part):
+        runner = stack.init(part)
+        return runner.replace(params=jax.tree.map(lambda leaf: leaf.at[1].set(jnp.nan), runner.params))
+
+    changes = {**CHANGES, "teacher": "scripted", "mix": 1.0, "bc_coef": 1.0, "learning_rate": 5e-3}
+    path = written(folder, name="taught", changes=changes, seeds=3, grid={}, world_grid={}, block=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "COURSE", sweep.COURSE._replace(init=poisoned))
+        assert run_command(sweep.main, "--config", path, "--runs", folder) == 0
+    return folder / "taught"
+
+
+def test_a_member_with_broken_weights_is_told_though_its_people_earn_on(taught):
+    found = list(rows.read(taught / "metrics.jsonl"))
+    lists = [value for row in found for value in row.values() if isinstance(value, list)]
+    assert len(found) == 6 and len(lists) > 60
+    assert all(one is not None and bad is None and other is not None for one, bad, other in lists)
+    whole = sweep.existing(taught)
+    assert np.isnan(crowd.scores(whole)).tolist() == [False, True, False] and crowd.best_of(whole) != 1
+
+
+def test_a_sweep_has_the_teacher_of_its_base(taught):
+    """All decisions are the teacher's, so that there is nothing to learn from but what the teacher does."""
+    found = list(rows.read(taught / "metrics.jsonl"))
+    assert all(row["mix"] == [1.0, None, 1.0] and row["bc_coef"] == [1.0, None, 1.0] for row in found)
+    for member in (0, 2):
+        assert all(row["policy_loss"][member] == 0.0 and row["imitation_loss"][member] > 0.5 for row in found)
 
 
 def test_ranges_are_drawn_evenly_by_seed():

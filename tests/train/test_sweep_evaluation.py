@@ -129,6 +129,20 @@ def test_a_run_and_scripts_in_the_worlds_of_a_sweep(tiny_run, tmp_path, capsys):
     assert (tmp_path / "sweep.png").read_bytes()[1:4] == b"PNG"
 
 
+def test_an_earlier_sweep_outlives_one_that_breaks_off(monkeypatch, tmp_path, capsys):
+    (tmp_path / "sweep.json").write_text("hours of work")
+
+    def broken(*_):
+        raise RunError("no memory left")
+
+    monkeypatch.setattr(stacking, "play", broken)
+    assert run_command(evaluate.main, "--world", "town", "--out", tmp_path) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
+    assert (tmp_path / "sweep.json").read_text() == "hours of work"
+    assert run_command(evaluate.main, "--world", "town", "--out", tmp_path / "sweep.json") == 2
+    assert "cannot write" in capsys.readouterr().err, "told before the work"
+
+
 def test_a_learned_policy_in_a_sweep_is_itself(tiny_run):
     """Two stacked copies of a run's weights, one all 0: the first cell is what the run alone gives."""
     run = runs.existing(tiny_run)
@@ -160,6 +174,9 @@ def test_a_learned_policy_in_a_sweep_is_itself(tiny_run):
         (("--world", "twon"), "town"),
         (("--max-towns", "0", "--world", "town"), "--max-towns 0 is not allowed"),
         (("--step", "3", "--world", "town"), "--step 3 is about runs"),
+        (("--greedy", "--world", "town"), "--greedy is about runs"),
+        (("--run", "x"), "x belongs to a sweep"),
+        (("--run", "x", "--indicator", "attendance"), "belongs to a sweep (allowed with --policy, --world"),
     ],
 )
 def test_what_cannot_be_swept_is_refused(words, message, capsys, tmp_path):

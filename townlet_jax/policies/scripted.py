@@ -26,6 +26,7 @@ LARDER = 1  # of each item that can be made or bought, kept at home
 SHUN = 1 << 28  # worse than any price, so that somewhere else is better
 EARLY_BIRD = 12  # ticks that one wants to be early at work
 THRIFT = 20  # parts of a need per tick that a mill is worth, see `relief`
+REQUIRES = ("needs", "affordances", "economy")  # systems without which it cannot live
 MOTIVES = ("home", "company", "early", "larder", "work", "urgent")  # why, each stronger than the one before it
 
 
@@ -118,7 +119,7 @@ def due_at_work(world: World, state: State, habits: Habits) -> Array:
 def weigh(world: World, state: State, habits: Habits) -> tuple[Array, Array]:
     """What the citizen of each slot does, i32[A], 0 (`wait`) while it is busy or committed, and why: i32[A] index into MOTIVES.
 
-    Needs the systems `needs`, `affordances` and `economy`, and their requirements; work is passed over in a world without jobs.
+    Needs the systems of `REQUIRES`, and their requirements; work is passed over in a world without jobs.
     """
     layout, num_offers = world.static.actions, len(world.static.names.offers)
     mask = action_mask(world, state)

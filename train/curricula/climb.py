@@ -12,7 +12,7 @@ from townlet_jax.telemetry import kpis, measure
 from townlet_jax.types import World
 
 from .. import runs
-from ..checkpoint import rewind
+from ..checkpoint import finished, rewind
 from ..logging import CONFIG, Run, RunError, open_run
 from ..types import Array, Runner
 from .chronicle import Event
@@ -148,16 +148,16 @@ def enter(plan: Plan, folder: Path, event: Event) -> tuple[runs.Setup, Run, Runn
         RunError: the disk refuses.
     """
     place = folder / event["folder"]
-    config, document = learner_of(plan, event["stage"], event["visit"], event["curiosity"])
-    run = runs.new(place, config, document)
-    if runs.finished_saves(run):
+    begun = (place / CONFIG).exists()
+    if begun and finished(place / runs.CHECKPOINTS):
         run = runs.existing(place)
         runner, manifest = runs.load_runner(run)
         step = manifest.step
         rewind(runs.checkpoints(run), step)
         log = open_run(place, runs.texts(run)[0], resume=True)
     else:
+        run = runs.new(place, *learner_of(plan, event["stage"], event["visit"], event["curiosity"]))
         step, runner = 0, first_runner(run, folder, event)
-        log = runs.begin(run, runner, resume=(place / CONFIG).exists())
+        log = runs.begin(run, runner, resume=begun)
     log.truncate_after(step)
     return gentled(plan, run, event), log, runner

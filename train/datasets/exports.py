@@ -80,10 +80,10 @@ def to_agents(dataset: Dataset, folder: Path) -> None:
     listed, told, number = [], {}, 0
     for place, arrays in samples(dataset):
         for town in range(len(arrays["towns"])):
+            its = keep_towns(arrays, np.array([town]))
             for column, agent in enumerate(dataset.schema.agents):
                 stem = f"{dataset.prefix}_agent_{agent}_{number:03d}"
-                one = keep_towns(arrays, np.array([town]))
-                one = {key: one[key] if key == "towns" else one[key][:, :, column : column + 1] for key in one}
+                one = {key: its[key] if key == "towns" else its[key][:, :, column : column + 1] for key in its}
                 meta = _single_meta(dataset, place, one, agent)
                 told[f"{stem}.npz"] = meta["metrics"]
                 write_arrays(folder / f"{stem}.npz", single(dataset.schema, one), compress=True)
@@ -91,7 +91,7 @@ def to_agents(dataset: Dataset, folder: Path) -> None:
                 entry = {"agent_id": meta["agent_id"], "frame_count": meta["frame_count"]}
                 listed.append({"sample": f"{stem}.npz", "meta": f"{stem}.json", **entry})
             number += 1
-    metadata = json.loads(dataset.manifest.metadata.model_dump_json())
+    metadata = dataset.manifest.metadata.model_dump(mode="json")
     write_text(folder / f"{dataset.prefix}{METRICS}", json.dumps(told, indent=1, allow_nan=False))
     whole = {"metadata": metadata, "samples": listed}
     write_text(folder / f"{dataset.prefix}{MANIFEST}", json.dumps(whole, indent=1, allow_nan=False))

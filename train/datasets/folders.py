@@ -3,12 +3,11 @@
 import hashlib
 import inspect
 import json
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..storage.manifest import versions
+from ..storage.manifest import now, versions
 from .dataset import manifests, open_dataset
 from .npz import PART, Arrays, DatasetError, write_arrays, write_text
 from .shards import MANIFEST, METRICS, SCHEMA, WORLD, Manifest, Metadata, Sample, Schema, write_manifest
@@ -37,11 +36,6 @@ class Book(NamedTuple):
 def hash_of_policy(policy: Callable[..., Any]) -> str:
     """The sha256 of the file in which a policy is written."""
     return hashlib.sha256(Path(inspect.getfile(policy)).read_bytes()).hexdigest()
-
-
-def now() -> str:
-    """The time of the day in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def start(folder: Path, prefix: str, schema: Schema, world: str, origin: Origin, append: bool) -> Book:

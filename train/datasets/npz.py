@@ -6,6 +6,7 @@ ratio of its compression needs no limit: flags that are mostly off compress a th
 """
 
 import hashlib
+import math
 import os
 import stat
 import zipfile
@@ -40,10 +41,7 @@ class Declared(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Bytes, without bound."""
-        size = self.dtype.itemsize
-        for extent in self.shape:
-            size *= int(extent)
-        return size
+        return self.dtype.itemsize * math.prod(map(int, self.shape))
 
 
 def write_file(path: Path, fill: Callable[[BinaryIO], Any]) -> tuple[int, str]:

@@ -5,7 +5,6 @@
 The manifest is written after all that it lists, so a capture that is killed leaves a dataset of the shards that were whole.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from townlet_jax.observe import layer_names
 from townlet_jax.observe import schema as fields_of
 from townlet_jax.types import Section, World
 
+from ..storage.manifest import encode
 from .npz import DatasetError, Declared, plain_bytes, write_text
 
 FORMAT = 1  # raised whenever an older reader would misread the files
@@ -47,7 +47,7 @@ KEYS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-class Key(Section):
+class Column(Section):
     """The type and the axes of one array."""
 
     dtype: str
@@ -73,7 +73,7 @@ class Schema(Section):
     map_shape: tuple[int, int, int]
     action_dim: int = Field(ge=1, le=65_536)
     action_lookup: dict[str, int]
-    keys: dict[str, Key] = {name: Key(dtype=dtype, axes=axes) for name, (dtype, axes) in KEYS.items()}
+    keys: dict[str, Column] = {name: Column(dtype=dtype, axes=axes) for name, (dtype, axes) in KEYS.items()}
 
 
 class Sample(Section):
@@ -136,13 +136,7 @@ def shard_bytes(schema: Schema, towns: int) -> int:
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write a manifest with the sha256 of the rest inside."""
-    write_text(path, _encode(json.loads(manifest.model_dump_json())))
-
-
-def _encode(fields: dict[str, Any]) -> str:
-    """The one canonical text of a manifest."""
-    text = lambda value: json.dumps(value, sort_keys=True, indent=1, allow_nan=False)
-    return text({**fields, "sha256": hashlib.sha256(text(fields).encode()).hexdigest()})
+    write_text(path, encode(manifest.model_dump(mode="json")).decode())
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -156,7 +150,7 @@ def read_manifest(path: Path) -> Manifest:
         fields = json.loads(raw)
         _known(path, fields)
         fields.pop("sha256")
-        if _encode(fields).encode() != raw:
+        if encode(fields) != raw:
             raise DatasetError(f"{path} is damaged: its own sha256 differs")
         return Manifest.model_validate_json(json.dumps(fields))
     except ValidationError as error:

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
-from townlet_jax import engine, policies
+from townlet_jax import policies
 from townlet_jax.config.errors import ConfigError, listed
-from townlet_jax.observe import observe, schema
-from townlet_jax.policies.scripted import THRESHOLDS, act, habits
+from townlet_jax.observe import layer_names, schema
+from townlet_jax.policies.scripted import REQUIRES, THRESHOLDS, act, habits
 from townlet_jax.types import Key, State, World
 from townlet_jax.worlds import compile_document, read
 
@@ -148,14 +147,16 @@ def scripts(varied: Sequence[Axis]) -> list[Entrant]:
     return [script({}), *(script(chosen) for chosen in settings(varied) if chosen)]
 
 
-def entrants(folders: Sequence[Path], names: Sequence[str], varied: Sequence[Axis], step: int | None, greedy: bool):
+def entrants(
+    folders: Sequence[Path], names: Sequence[str], varied: Sequence[Axis], step: int | str | None, greedy: bool
+) -> list[Entrant]:
     """The policies of a sweep: those of runs, then scripts with every combination of thresholds, then random play.
 
     Args:
         folders: of runs.
         names: of POLICIES.
         varied: axes of the script.
-        step: the checkpoint of each run, None for the newest sound one.
+        step: the checkpoint of each run, `runs.BEST`, or None for the newest sound one.
         greedy: whether learned policies take the likeliest action.
 
     Raises:
@@ -203,11 +204,10 @@ def places(name: str, source: str, overrides: Sequence[str], varied: Sequence[Ax
 
 def needed(world: World) -> dict[str, list[str]]:
     """What a learned policy must find in a world as it was where it learned."""
-    state = jax.eval_shape(engine.reset, world, jax.random.key(0))
-    layers = jax.eval_shape(lambda world, state: observe(world, state).layers, world, state)
+    side = world.static.window
     return {
         "features": [f"{entry.name}:{entry.stop - entry.start}" for entry in schema(world)],
-        "map layers": ["x".join(map(str, layers.shape[1:]))],
+        "map layers": [f"{len(layer_names(world))}x{side}x{side}"],
         "actions": list(world.static.actions.names),
     }
 
@@ -237,7 +237,7 @@ def misfit(entrant: Entrant, world: World) -> str:
     """Why a policy cannot play in a world, in words; nothing if it can."""
     if entrant.home is not None:
         return difference(entrant.home, world)
-    missing = [name for name in ("needs", "affordances", "economy") if not world.static.has(name)]
+    missing = [name for name in REQUIRES if not world.static.has(name)]
     return f"no system {listed(missing)}" if missing and entrant.name == "scripted" else ""
 
 

@@ -62,7 +62,8 @@ def town_kpis(world: World, means: dict[str, np.ndarray]) -> dict[str, np.ndarra
     day, agents = world.static.ticks_per_day, world.static.num_agents
     found = {name: np.asarray(value, np.float64) for name, value in means.items() if name.startswith("needs")}
     found["wallet_gain"] = means["wallet_gain"]
-    found["return_per_day"] = means["reward/total"] * day
+    if "reward/total" in means:
+        found["return_per_day"] = means["reward/total"] * day
     if "shift/expected" in means:
         worked = means["shift/expected"] > 0  # towns in which a shift was due
         if worked.any():

@@ -103,13 +103,10 @@ def play_group(cells: Sequence[Cell], keys: Key, num_ticks: int, most: int) -> d
     """Play the cells of one program: name -> f32[cells, towns], whatever the chunks."""
     worlds, players = stack([plain(cell.place.world) for cell in cells]), stack([cell.entrant.player for cell in cells])
     size, towns = sizes(len(cells), len(keys), most)
-    unjitted, compiled, found = program(worlds.axes, players.axes, num_ticks), None, []
+    played, found = program(worlds.axes, players.axes, num_ticks), []
     for rows in chunks(len(cells), size):
-        parts = []
-        for picked in chunks(len(keys), towns):
-            given = worlds.rows(rows), players.rows(rows), jnp.arange(size), keys[jnp.array(picked)]
-            compiled = compiled or unjitted.lower(*given).compile()
-            parts.append(jax.device_get(compiled(*given)))
+        some, lanes = (worlds.rows(rows), players.rows(rows)), jnp.arange(size)
+        parts = [jax.device_get(played(*some, lanes, keys[jnp.array(picked)])) for picked in chunks(len(keys), towns)]
         found.append({name: np.concatenate([part[name] for part in parts], 1)[:, : len(keys)] for name in parts[0]})
     return {name: np.concatenate([part[name] for part in found])[: len(cells)] for name in found[0]}
 

@@ -1,6 +1,6 @@
 """The gates between a candidate and the release: windows won in a row, the trend, the memory of golden rollouts, the variants."""
 
-from argparse import Namespace
+import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +14,11 @@ from ..program import learned
 from . import golden, releases
 from .releases import Loaded
 from .shadow import Verdict, compare, play, streak_of, town_keys
-from .stability import absent, fallen
+from .stability import Row, absent, fallen
 from .thresholds import Gate
 
 PROMOTE, HOLD, FAIL = "PROMOTE", "HOLD", "FAIL"
+SCRIPTED = "scripted"  # the citizen that is to be beaten where there is no release
 
 
 class Candidate(NamedTuple):
@@ -34,12 +35,20 @@ class Candidate(NamedTuple):
         return learned(self.run.world, self.run.config, self.params)
 
 
+class Terms(NamedTuple):
+    """On what terms windows are won; those won on others do not count."""
+
+    against: str  # the name of the release, or SCRIPTED
+    gate: str  # sha256 of what it asks
+
+
 class Judgement(NamedTuple):
     """What was found out about a candidate."""
 
     verdicts: list[Verdict]
     streak: int  # windows won in a row, those of earlier judgements included
     batch: int  # of towns in which it played
+    terms: Terms  # on which they were won
     held: list[str]  # why it is held although it has won
     notes: list[str]  # what passed, and what was not asked, and why
 
@@ -51,11 +60,22 @@ def candidate_of(folder: Path, step: int | str | None) -> Candidate:
     return Candidate(run, runner.params, manifest.step, releases.policy_hash(runner.params))
 
 
-def shadow_of(store: Path, policy: str) -> tuple[int, int]:
-    """The streak of a candidate so far, and the next batch of towns for it: both 0 for a new one."""
+def terms_of(against: str, gate: Gate) -> Terms:
+    """The terms of a judgement."""
+    return Terms(against, hashlib.sha256(gate.model_dump_json().encode()).hexdigest())
+
+
+def shadow_of(store: Path, policy: str, terms: Terms) -> tuple[int, int]:
+    """The streak of a candidate so far, and the next batch of towns for it: both 0 for a new one.
+
+    The streak begins anew on other terms, but never in towns that the candidate has played already.
+    """
     path = store / releases.SHADOW
     known = releases.unseal(path) if path.exists() else {}
-    return (known["streak"], known["batch"] + 1) if known.get("policy") == policy else (0, 0)
+    if known.get("policy") != policy:
+        return 0, 0
+    same = all(known.get(name) == value for name, value in terms._asdict().items())
+    return known["streak"] if same else 0, known["batch"] + 1
 
 
 def checked_window(world: World, gate: Gate, players: list[Player]) -> None:
@@ -102,13 +122,15 @@ def second_of(candidate: Candidate, folder: Path | None) -> Candidate | None:
     return second
 
 
-def variant_gate(candidate: Candidate, second: Candidate | None, gate: Gate, batch: int) -> tuple[list[str], list[str]]:
-    """Whether a run on another observation variant does as well, in the same towns."""
+def variant_gate(
+    candidate: Candidate, mine: Row, second: Candidate | None, gate: Gate, batch: int
+) -> tuple[list[str], list[str]]:
+    """Whether a run on another observation variant does as well in the same towns as the candidate in its first window, `mine`."""
     if second is None:
         return [], ["variants: not asked, a policy reads one variant only; name a second run with --variant-run"]
     both, limit, keys = (candidate, second), gate.variants, town_keys(gate.seed, batch, gate.num_envs)
     ticks = round(gate.window_days * candidate.run.world.static.ticks_per_day)
-    a, b = (play(one.run.world, one.player, keys, ticks, 1).means[0] for one in both)
+    a, b = mine, play(second.run.world, second.player, keys, ticks, 1).means[0]
     names = [one.run.world.static.observation for one in both]
     most = limit.return_share * max(abs(a["return_per_day"]), abs(b["return_per_day"]))
     limits = {"return_per_day": most, "attendance": limit.attendance}
@@ -128,29 +150,43 @@ def trend_gate(candidate: Candidate, gate: Gate) -> tuple[list[str], list[str]]:
     return [f"trend: return_per_day fell to {alert.value:.2f}, at least {alert.limit:.2f} was due"], []
 
 
-def judge(candidate: Candidate, out: Loaded | None, options: Namespace, gate: Gate) -> Judgement:
-    """Let the candidate play against the release, then ask the other gates."""
+def judge(
+    store: Path, candidate: Candidate, out: Loaded | None, gate: Gate, scripted: bool, second: Path | None, windows: int
+) -> Judgement:
+    """Let the candidate play against the release, then ask the other gates.
+
+    Args:
+        store: the folder of releases.
+        candidate: who is judged.
+        out: the release, if there is one.
+        gate: what is asked.
+        scripted: whether the scripted citizen is to be beaten even if there is a release.
+        second: the run on another observation variant, if one is to be compared.
+        windows: to play.
+    """
     world, notes = candidate.run.world, []
-    against = memoryless(policies.scripted)
-    if options.against == "scripted" or out is None:
+    against, name = memoryless(policies.scripted), SCRIPTED
+    if scripted or out is None:
         notes.append("against the scripted citizen" + ("" if out else ", there is no release yet"))
     else:
-        against = releases.player_of(out, world)
+        against, name = releases.player_of(out, world), out.release.name
         notes.append(f"against the release {out.release.name} of run {out.release.run!r}")
-    second = second_of(candidate, options.variant_run)
-    checked_window(world, gate, [candidate.player, against, *([second.player] if second else [])])
-    streak, batch = shadow_of(options.store, candidate.policy)
+    other = second_of(candidate, second)
+    checked_window(world, gate, [candidate.player, against, *([other.player] if other else [])])
+    terms = terms_of(name, gate)
+    streak, batch = shadow_of(store, candidate.policy, terms)
     keys = town_keys(gate.seed, batch, gate.num_envs)
-    verdicts = compare(world, candidate.player, against, keys, gate, options.windows or gate.required_passes)
+    verdicts = compare(world, candidate.player, against, keys, gate, windows)
     gates = [
         trend_gate(candidate, gate),
         memory_gate(candidate, out, gate),
-        variant_gate(candidate, second, gate, batch),
+        variant_gate(candidate, verdicts[0].mine, other, gate, batch),
     ]
     missing = absent([[verdict.mine] * gate.num_envs for verdict in verdicts], gate.stability)
     notes += [f"no canary {name}: {reason}" for name, reason in missing.items()]
     notes += [note for _, passed in gates for note in passed]
-    return Judgement(verdicts, streak_of(verdicts, streak), batch, [why for held, _ in gates for why in held], notes)
+    held = [why for found, _ in gates for why in found]
+    return Judgement(verdicts, streak_of(verdicts, streak), batch, terms, held, notes)
 
 
 def decided(judgement: Judgement, required: int) -> tuple[str, str, list[str]]:

@@ -8,11 +8,9 @@
 Each release stands on its own: the run that it came from may be deleted. Every file is checked against a sha256 before it is used.
 """
 
-import hashlib
 import json
 import os
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,13 +19,13 @@ import jax
 from townlet_jax.types import World
 
 from .. import runs
-from ..checkpoint import Store, open_store, restore, save
+from ..checkpoint import Store, open_store, restore, save, silent
 from ..logging import CONFIG, RunError
 from ..players import Player
 from ..program import learned
 from ..storage.errors import CheckpointError, told_as
 from ..storage.leaves import policy_hash
-from ..storage.manifest import sync
+from ..storage.manifest import encode, now, sha256, sync
 from . import golden as goldens
 from .golden import Golden
 
@@ -59,16 +57,11 @@ class Loaded(NamedTuple):
     golden: Golden
 
 
-def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def seal(path: Path, fields: dict[str, Any]) -> None:
     """Write JSON with its own sha256 inside; a crash leaves the old file or the new one."""
     draft = path.with_name(path.name + ".tmp")
     with told_as(f"cannot write {path}"):
-        draft.write_bytes(_sealed(fields))
+        draft.write_bytes(encode(fields))
         sync(draft)
         os.replace(draft, path)
         sync(path.parent)
@@ -87,14 +80,9 @@ def unseal(path: Path) -> dict[str, Any]:
             fields.pop("sha256")
         except (ValueError, KeyError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"{path} is damaged: {type(error).__name__}: {error}") from None
-        if _sealed(fields) != raw:
+        if encode(fields) != raw:
             raise CheckpointError(f"{path} is damaged: its own sha256 differs")
     return fields
-
-
-def _sealed(fields: dict[str, Any]) -> bytes:
-    text = lambda value: json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode()
-    return text({**fields, "sha256": hashlib.sha256(text(fields)).hexdigest()})
 
 
 def current(store: Path) -> Release | None:
@@ -136,7 +124,7 @@ def export(store: Path, run: runs.Setup, params: Any, step: int, golden: Golden,
         save(open_store(folder / PARAMS), step, params, {"policy": policy})
         for name in (CONFIG, runs.WORLD, GOLDEN):
             sync(folder / name)
-        files = {name: _sha256(folder / name) for name in (CONFIG, runs.WORLD, GOLDEN)}
+        files = {name: sha256(folder / name) for name in (CONFIG, runs.WORLD, GOLDEN)}
     static = run.world.static
     made = Release(folder.name, run.config.name, step, policy, static.config_id, now(), previous, files)
     seal(folder / RELEASE, made._asdict())
@@ -158,12 +146,12 @@ def load(store: Path, name: str) -> Loaded:
     release = read_release(folder / RELEASE)
     for file, sha in release.files.items():
         with told_as(f"cannot read {folder / file}"):
-            if _sha256(folder / file) != sha:
+            if sha256(folder / file) != sha:
                 raise CheckpointError(f"{folder / file} is damaged: its sha256 is not that of {folder / RELEASE}")
     run = runs.existing(folder)
     target = jax.eval_shape(run.train.init, jax.random.key(run.config.seed)).params
     kept = Store((folder / PARAMS).absolute(), 2, MOST_BYTES)
-    params, manifest = restore(kept, target, release.step, report=lambda message: None)  # it will not go on training
+    params, manifest = restore(kept, target, release.step, report=silent)  # it will not go on training
     if manifest.digest != release.policy:
         raise CheckpointError(f"{folder / PARAMS} holds another policy than {folder / RELEASE} says")
     return Loaded(release, run, params, goldens.read(folder / GOLDEN))
@@ -234,8 +222,3 @@ def history(store: Path) -> list[dict[str, Any]]:
             except ValueError:
                 raise CheckpointError(f"{path} line {number} is damaged: remove it") from None
     return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

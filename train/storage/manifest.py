@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import stat
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -41,6 +42,11 @@ class Manifest:
     policy: str  # sha256 over the parameters, empty where the state has none
     score: float | None  # by which the best step is chosen
     schema: int = SCHEMA  # in which it was written
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def versions() -> dict[str, str]:
@@ -107,7 +113,7 @@ def hash_files(folder: Path, max_bytes: int) -> dict[str, tuple[int, str]]:
     sizes.pop(folder / NAME, None)
     if sum(sizes.values()) > max_bytes:
         raise CheckpointError(f"{folder} holds {sum(sizes.values())} bytes, the limit is {max_bytes}")
-    return {path.relative_to(folder).as_posix(): (size, _sha256(path)) for path, size in sizes.items()}
+    return {path.relative_to(folder).as_posix(): (size, sha256(path)) for path, size in sizes.items()}
 
 
 def compare_files(folder: Path, manifest: Manifest, max_bytes: int) -> None:
@@ -184,7 +190,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def encode(fields: dict[str, Any]) -> bytes:
-    """The one canonical text of some fields, with the sha256 of the rest inside."""
+    """The one canonical text of some fields, plain JSON, with the sha256 of the rest inside."""
 
     def text(value: dict[str, Any]) -> bytes:
         return json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode()
@@ -192,6 +198,7 @@ def encode(fields: dict[str, Any]) -> bytes:
     return text({**fields, "sha256": hashlib.sha256(text(fields)).hexdigest()})
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The sha256 of a file, which is not held in memory."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,9 +5,10 @@
 A block is as many members as one program trains. Blocks are trained one after the other by the same compiled program.
 """
 
-import math
+import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +19,12 @@ from townlet_jax.config.load import Document, config_id, dump, validate
 from townlet_jax.telemetry import kpis
 
 from .. import runs
-from ..checkpoint import Store, latest, open_store, restore, rewind, save
+from ..checkpoint import Store, finished, open_store, restore, rewind, save
 from ..cli import Stop
 from ..config import TrainConfig
-from ..logging import JSONL, RunError, open_run
+from ..logging import CONFIG, JSONL, RunError, _disk, open_run
 from ..progress import Progress
+from ..session import scored
 from ..storage.errors import CheckpointError
 from ..types import Runner
 from . import rows, stack
@@ -86,10 +88,13 @@ def begin(crowd: Crowd) -> None:
     """Make the folder of something new.
 
     Raises:
-        RunError: it holds something, or cannot be written.
+        RunError: it holds something, or cannot be written, or the best of its checkpoints could not be told.
     """
-    if any((crowd.folder / name).exists() for name in (SWEEP, JSONL, "config.yaml")):
+    if any((crowd.folder / name).exists() for name in (SWEEP, JSONL, CONFIG)):
         raise RunError(f"{crowd.folder} already holds a run: continue it with --resume or choose another --name")
+    first = crowd.members[0]
+    if first.config.best_by != TrainConfig().best_by:
+        score_of(runs.setup(crowd.folder, first.config, first.document, first.world_document))
     table = [
         {"member": k, "block": k // crowd.block, "seed": member.seed, **dict(member.values)}
         for k, member in enumerate(crowd.members)
@@ -117,27 +122,28 @@ def restored(crowd: Crowd, course: Course, block: int) -> tuple[State, int] | No
         CheckpointError: there are saves and none is sound, or they are of something else.
     """
     place = store(crowd, block)
-    if latest(place) is None and not any(place.folder.glob("[0-9]*/MANIFEST.json")):
+    if not finished(place.folder):
         return None
     state, manifest = restore(place, jax.eval_shape(lambda: course.init(part(crowd, block))))
-    mine = identity(crowd)
-    differs = [name for name in mine if mine[name] != manifest.meta.get(name)]
+    wanted = identity(crowd)
+    differs = [name for name in wanted if wanted[name] != manifest.meta.get(name)]
     if differs:
         raise CheckpointError(f"step {manifest.step} in {place.folder} was made with another {', '.join(differs)}")
     return jax.block_until_ready(state), manifest.step
 
 
 def row_of(crowd: Crowd, block: int, update: int, metrics: dict[str, np.ndarray], seconds: float) -> rows.Row:
-    """The row of an update; the rate comes last, since it is the only number that differs between equal runs."""
+    """The row of an update, nothing of a member that has diverged; the rate comes last: it alone differs between equal runs."""
     world, config = crowd.stack.program.world, crowd.members[0].config
     decisions = config.num_steps * config.num_envs * world.static.num_agents
     each = [kpis(world, {name: float(values[k]) for name, values in metrics.items()}) for k in range(crowd.block)]
+    sound = np.isfinite(np.stack(list(metrics.values()))).all(0)  # bool[M]
     return {
         "block": block,
         "update": update,
         "agent_decisions": update * decisions,
         "agent_steps": update * decisions * config.ticks_per_decision,
-        **{name: [rows.plain(one[name]) for one in each] for name in each[0]},
+        **{name: [rows.plain(one[name]) if fine else None for one, fine in zip(each, sound)] for name in each[0]},
         "steps_per_second": decisions * config.ticks_per_decision * crowd.block / seconds,
     }
 
@@ -148,8 +154,8 @@ def shown(row: rows.Row) -> dict[str, float]:
     return {"steps_per_second": row["steps_per_second"], **{k: sum(v) / len(v) for k, v in means.items() if v}}
 
 
-def standing(crowd: Crowd, course: Course, block: int) -> tuple[State, int]:
-    """Where a block stands, its state and its updates; what was logged or saved after it is dropped.
+def standing(crowd: Crowd, course: Course, block: int, fresh: Callable[[], State]) -> tuple[State, int]:
+    """Where a block stands, its state and its updates; what was logged or saved after it is dropped. `fresh` begins it.
 
     Raises:
         CheckpointError: it cannot be read.
@@ -157,7 +163,7 @@ def standing(crowd: Crowd, course: Course, block: int) -> tuple[State, int]:
     found = restored(crowd, course, block)
     if found is None:
         rewind(store(crowd, block), -1)
-        found = jax.block_until_ready(course.init(part(crowd, block))), 0
+        found = jax.block_until_ready(fresh()), 0
     if found[1] < crowd.total:
         rewind(store(crowd, block), found[1] or -1)
         for name in (JSONL, rows.LINEAGE):
@@ -171,17 +177,23 @@ def learn(crowd: Crowd, course: Course) -> str:
     Raises:
         CheckpointError: a block cannot be read or saved.
     """
-    program: list[Any] = []  # compiled for the first block that is not complete, and used for all others
+    parted = lambda values, keys, hyper: crowd.stack._replace(values=values, keys=keys, hyper=hyper)
+    init = jax.jit(lambda *parts: course.init(parted(*parts)))  # compiled once for all blocks
+    program = None  # compiled for the first block that is not complete, and used for all others
+    every = crowd.members[0].config.checkpoint_every
     with Stop() as stop, Progress() as progress:
         for block in range(crowd.stack.count // crowd.block):
-            state, done = standing(crowd, course, block)
-            if done < crowd.total and not program:
+            mine = part(crowd, block)
+            state, done = standing(crowd, course, block, partial(init, mine.values, mine.keys, mine.hyper))
+            if done < crowd.total and program is None:
                 progress.phase(f"compiling {crowd.block} members on {jax.devices()[0].platform}")
-                mine = part(crowd, block)
-                program.append(jax.jit(course.update(mine), donate_argnums=1).lower(mine.values, state).compile())
-            while done < crowd.total and not stop.asked:
-                state, done = one_update(crowd, course, block, program[0], state, done, progress)
-                every = crowd.members[0].config.checkpoint_every
+                program = jax.jit(course.update(mine), donate_argnums=1).lower(mine.values, state).compile()
+            while program is not None and done < crowd.total and not stop.asked:
+                begun = time.perf_counter()
+                state, metrics = program(mine.values, state)
+                metrics, done = jax.device_get(metrics), done + 1
+                tell(crowd, block, row_of(crowd, block, done, metrics, time.perf_counter() - begun), progress)
+                state = course.after(crowd, done, state)
                 if done % every == 0 or done == crowd.total or stop.asked:
                     save(store(crowd, block), done, state, identity(crowd))
             if stop.asked:
@@ -189,18 +201,11 @@ def learn(crowd: Crowd, course: Course) -> str:
         return stop.asked
 
 
-def one_update(
-    crowd: Crowd, course: Course, block: int, program: Any, state: State, done: int, progress: Progress
-) -> tuple[State, int]:
-    """One update of a block, logged and shown: the state, and how many updates it has now."""
-    begun = time.perf_counter()
-    state, metrics = program(part(crowd, block).values, state)
-    metrics, done = jax.device_get(metrics), done + 1
-    row = row_of(crowd, block, done, metrics, time.perf_counter() - begun)
+def tell(crowd: Crowd, block: int, row: rows.Row, progress: Progress) -> None:
+    """Log and show an update of a block."""
     rows.append(crowd.folder / JSONL, [row])
     blocks = crowd.stack.count // crowd.block
-    progress.update(block * crowd.total + done, blocks * crowd.total, shown(row))
-    return course.after(crowd, done, state), done
+    progress.update(block * crowd.total + row["update"], blocks * crowd.total, shown(row))
 
 
 def scores(crowd: Crowd) -> np.ndarray:
@@ -221,7 +226,9 @@ def best_of(crowd: Crowd) -> int:
 
 
 def export(crowd: Crowd, course: Course, index: int, folder: Path) -> Path:
-    """Write a member as an ordinary run: configuration, world, rows and its newest checkpoint.
+    """Write a member as an ordinary run: configuration, world, rows and its newest checkpoint, with its score.
+
+    It is built beside its folder and renamed at the end: what a kill leaves is never taken for a run.
 
     Args:
         crowd: whose.
@@ -234,6 +241,8 @@ def export(crowd: Crowd, course: Course, index: int, folder: Path) -> Path:
     """
     if not 0 <= index < len(crowd.members):
         raise RunError(f"--export-member {index} is not allowed (0 to {len(crowd.members) - 1}, or best)")
+    if folder.exists():
+        raise RunError(f"{folder} exists already: move it away to export the member again")
     block, place = divmod(index, crowd.block)
     found = restored(crowd, course, block)
     if found is None:
@@ -243,19 +252,44 @@ def export(crowd: Crowd, course: Course, index: int, folder: Path) -> Path:
     now = {name: float(getattr(runner.hyper, name)) for name in crowd.members[index].hyper}
     tree = {**crowd.members[index].document.tree, **now, "name": f"{crowd.shared.name[:50]}-{index}"}
     document = Document(str(folder), tree, {})
-    run = runs.setup(folder, validate(TrainConfig, document), document, crowd.members[index].world_document)
-    log = open_run(folder, runs.texts(run)[0])
-    rows.write_text(folder / runs.WORLD, runs.texts(run)[1])
+    part = folder.with_name(folder.name + ".part")
+    run = runs.setup(part, validate(TrainConfig, document), document, crowd.members[index].world_document)
+    sound = write_run(crowd, run, block, place, step)
+    save(runs.checkpoints(run), step, runner, runs.identity(run), score_of(run) if sound else None)
+    with _disk(folder):
+        part.rename(folder)
+    return folder
+
+
+def score_of(run: runs.Setup) -> float | None:
+    """The score of a run by its own `best_by`, from what is logged; None if nothing is.
+
+    Raises:
+        RunError: `best_by` is not what a run logs.
+    """
+    shapes = jax.eval_shape(run.train.init, jax.random.key(0))
+    return scored(run, jax.eval_shape(run.train.update, shapes)[1]).value()
+
+
+def write_run(crowd: Crowd, run: runs.Setup, block: int, place: int, step: int) -> bool:
+    """Write configuration, world and rows of a member up to a step, or until it diverged. Returns whether it did not.
+
+    Args:
+        crowd: whose.
+        run: the member in a folder of its own; what an export that was killed left there goes.
+        block: of the member.
+        place: in its block.
+        step: last update.
+    """
+    with _disk(run.folder):
+        if run.folder.exists():
+            shutil.rmtree(run.folder)
+    log = open_run(run.folder, runs.texts(run)[0])
+    rows.write_text(run.folder / runs.WORLD, runs.texts(run)[1])
     for row in rows.read(crowd.folder / JSONL):
         if row["block"] == block and row["update"] <= step:
             numbers = {name: value[place] if isinstance(value, list) else value for name, value in row.items()}
             if None in numbers.values():
-                break  # diverged from here on
+                return False
             log.log({name: value for name, value in numbers.items() if name not in ("block", "steps_per_second")})
-    save(runs.checkpoints(run), step, runner, runs.identity(run))
-    return folder
-
-
-def whole(value: float) -> str:
-    """A score in words."""
-    return "diverged" if math.isnan(value) else f"{value:.2f}"
+    return True

@@ -58,9 +58,13 @@ def smoothed(score: Array, now: Array, smoothing: float) -> Array:
 
 
 def sources(score: Array, copies: int, key: Array) -> Array:
-    """Whom each member copies, i32[M]: one of the best for each of the worst, all others themselves; NaN is worst of all."""
+    """Whom each member copies, i32[M]: one of the best for each of the worst, all others themselves.
+
+    NaN is worst of all, and who has it is copied by nobody: where one of the best has it, the very best takes its place.
+    """
     order = jnp.argsort(jnp.where(jnp.isnan(score), -jnp.inf, score)).astype(jnp.int32)
     best = order[order.shape[0] - copies :]
+    best = jnp.where(jnp.isnan(score[best]), order[-1], best)
     chosen = best[jax.random.randint(key, (copies,), 0, copies, jnp.int32)]
     return jnp.arange(order.shape[0], dtype=jnp.int32).at[order[:copies]].set(chosen)
 

@@ -14,7 +14,7 @@ import numpy as np
 from townlet_jax.config.errors import ConfigError
 from townlet_jax.types import World
 
-from .. import collect, learner, runs
+from .. import collect, guard, learner, runs
 from ..logging import RunError
 from ..program import Program, hyper_of
 from ..types import Array, Hyper, Runner
@@ -123,9 +123,9 @@ def stack_of(members: list[Member]) -> Stack:
         ConfigError, RunError: as `compiled` and `worlds_of`.
     """
     worlds = worlds_of(compiled(members), [member.group for member in members])
-    hypers = [hyper_of(member.config) for member in members]
+    hypers, first = [hyper_of(member.config) for member in members], members[0].config
     return Stack(
-        program=learner.program_of(worlds.world, members[0].config),
+        program=learner.program_of(worlds.world, first, runs.teacher_of(worlds.world, first)),
         places=worlds.places,
         values=worlds.values,
         keys=jnp.stack([jax.random.key(member.seed) for member in members]),
@@ -159,11 +159,14 @@ def update(stack: Stack, values: tuple[Array, ...], runner: Runner) -> tuple[Run
         runner: stacked.
 
     Returns:
-        The runner, and metrics {name: f32[M]}.
+        The runner, and metrics {name: f32[M]}; all of them are NaN for a member whose parameters are not finite any more: what its
+        people earn still would be.
     """
 
     def one(values: tuple[Array, ...], runner: Runner) -> tuple[Runner, dict[str, Array]]:
-        return learner.update(bound(stack.program, stack.places, values), runner)
+        runner, metrics = learner.update(bound(stack.program, stack.places, values), runner)
+        sound = guard.finite(runner.params)
+        return runner, {name: jnp.where(sound, value, jnp.nan) for name, value in metrics.items()}
 
     return jax.vmap(one)(values, runner)
 
