@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-Array = jax.Array
+from .types import Array
 
 
 def gae(

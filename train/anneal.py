@@ -7,12 +7,13 @@ At first `mix` of all decisions are the teacher's, and the loss has the cross en
 Both fall to 0 together over the share `anneal.until` of the run. They stand still while an indicator, averaged over `anneal.window`
 updates, is more than `anneal.freeze_drop` below what the teacher reaches alone. After that it is plain PPO.
 
-In the end the policy plays held-out towns against its teacher: `anneal_results.json`, and the exit code 0 (PASS) if it keeps the
-share `anneal.keep` of every indicator, 1 (HOLD) if the mix never reached 0, 2 (FAIL) else.
+In the end the policy plays held-out towns against the citizen, who decides in every tick: `anneal_results.json`, and the exit code
+0 (PASS) if it keeps the share `anneal.keep` of every indicator, 1 (HOLD) if the teacher's part never reached 0, 2 (FAIL) else.
 """
 
 import argparse
 import json
+import signal
 import sys
 from collections import deque
 from pathlib import Path
@@ -27,8 +28,8 @@ from . import ppo, runs
 from .bc import RESULT as CLONED
 from .cli import command
 from .config import load_config
-from .evaluate import evaluate, show, summary, table, write
-from .logging import CONFIG, Row, RunError, open_run, read_rows
+from .evaluate import counted, evaluate, show, summary, table, write
+from .logging import CONFIG, Row, Run, RunError, read_rows, vacant
 from .players import memoryless
 from .program import learned
 from .session import learn
@@ -82,21 +83,23 @@ class Steering:
         self.recent.append(row)
         if self.fallen():
             return runner
-        config = self.config
-        step = config.mix / (config.anneal.until * self.num_updates)
-        mix = max(float(runner.hyper.mix) - step, 0.0)
-        share = mix / config.mix if config.mix else 0.0
+        config, hyper = self.config, runner.hyper
+        parts = ((hyper.mix, config.mix), (hyper.bc_coef, config.bc_coef))
+        left = next((float(now) / first for now, first in parts if first), 0.0)  # they fall together: one tells both
+        share = left - 1.0 / (config.anneal.until * self.num_updates)
         share = share if share > 1e-4 else 0.0  # what rounding leaves is nothing
-        hyper = runner.hyper.replace(mix=jnp.float32(share * config.mix), bc_coef=jnp.float32(share * config.bc_coef))
+        hyper = hyper.replace(mix=jnp.float32(share * config.mix), bc_coef=jnp.float32(share * config.bc_coef))
         return runner.replace(hyper=hyper)
 
 
-def begin(options: argparse.Namespace) -> tuple[runs.Setup, Any, Runner]:
-    """A run that begins with a clone's weights: its folder is made now.
+def prepared(options: argparse.Namespace) -> tuple[runs.Setup, Runner]:
+    """A run that begins with a clone's weights; nothing is written yet.
 
     Raises:
-        RunError: the clone missed its gate, or there is a run of that name.
+        RunError: the clone missed its gate, or does not fit what is asked for.
+        ConfigError: the configuration is wrong.
     """
+    runs.keep_world(options.set, "the clone's")
     source = runs.existing(options.clone)
     cloned = options.clone / CLONED
     if cloned.is_file() and not json.loads(cloned.read_text()).get("passed") and not options.any_clone:
@@ -107,16 +110,10 @@ def begin(options: argparse.Namespace) -> tuple[runs.Setup, Any, Runner]:
     run = runs.setup(options.runs / config.name, config, document, source.world_document)
     if config.teacher == runs.NOBODY:
         raise RunError("teacher 'none' teaches nothing: leave it out, or train with train.ppo")
-    fresh = jax.jit(run.train.init)(jax.random.key(config.seed))
+    fresh = runs.fresh(run)
     if jax.tree.map(jnp.shape, fresh.params) != jax.tree.map(jnp.shape, weights):
         raise RunError(f"the networks of {options.clone} have other sizes than the configuration says")
-    log = open_run(run.folder, runs.texts(run)[0])
-    try:
-        (run.folder / runs.WORLD).write_text(runs.texts(run)[1])
-        (run.folder / TEACHER).write_text(json.dumps(alone(run), indent=1, allow_nan=False) + "\n")
-    except OSError as error:
-        raise RunError(f"cannot write into {run.folder}: {error.strerror}") from None
-    return run, log, fresh.replace(params=weights)
+    return run, fresh.replace(params=weights)
 
 
 def alone(run: runs.Setup) -> dict[str, float]:
@@ -124,6 +121,13 @@ def alone(run: runs.Setup) -> dict[str, float]:
     players = {"teacher": runs.teacher_of(run.world, run.config)}
     found = evaluate(run.world, players, BASE_TOWNS, 1, round(DAYS * run.world.static.ticks_per_day))["teacher"]
     return {name: float(values.mean()) for name, values in found.items()}
+
+
+def begin(run: runs.Setup, runner: Runner) -> Run:
+    """Make the folder of a run, with what its teacher reaches alone."""
+    vacant(run.folder)  # before the teacher plays
+    teacher = json.dumps(alone(run), indent=1, allow_nan=False) + "\n"
+    return runs.begin(run, runner, {TEACHER: teacher})
 
 
 def taught(run: runs.Setup) -> dict[str, float]:
@@ -142,14 +146,21 @@ def taught(run: runs.Setup) -> dict[str, float]:
 
 
 def verdict(run: runs.Setup, runner: Runner, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What became of the policy, from the indicators of `learned` and `scripted` by name: {key: {"iqm": ...}}."""
-    ours, theirs = found["learned"], found["scripted"]
-    shares = {
-        name: ours[name]["iqm"] / theirs[name]["iqm"] for name in WATCHED if name in theirs and theirs[name]["iqm"] > 0
+    """What became of the policy, from the indicators of `learned` and `scripted` by name: {key: {"iqm": ...}}.
+
+    An indicator is lost below theirs - (1 - keep) * |theirs|, so that one which is not above 0 counts, too.
+    """
+    pairs = {
+        name: (found["learned"][name]["iqm"], found["scripted"][name]["iqm"])
+        for name in WATCHED
+        if name in found["scripted"]
     }
-    lost = [name for name, share in shares.items() if share < run.config.anneal.keep]
-    left = float(runner.hyper.mix)
-    return {"verdict": VERDICTS[2 if lost else 1 if left > 0 else 0], "kept": shares, "lost": lost, "mix": left}
+    may_lose = 1.0 - run.config.anneal.keep
+    lost = [name for name, (ours, theirs) in pairs.items() if ours < theirs - may_lose * abs(theirs)]
+    left = {"mix": float(runner.hyper.mix), "bc_coef": float(runner.hyper.bc_coef)}
+    said = VERDICTS[2 if lost else 1 if any(left.values()) else 0]
+    kept = {name: ours / theirs for name, (ours, theirs) in pairs.items() if theirs > 0}
+    return {"verdict": said, "kept": kept, "lost": lost, **left}
 
 
 def judge(run: runs.Setup, runner: Runner, options: argparse.Namespace) -> int:
@@ -167,29 +178,36 @@ def judge(run: runs.Setup, runner: Runner, options: argparse.Namespace) -> int:
     }
     write(run.folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
     show(table(result))
-    kept = ", ".join(f"{name} {share:.0%}" for name, share in result["kept"].items())
-    print(f"{result['verdict']}: of the teacher's indicators the policy keeps {kept}; {run.folder / RESULT}")
+    kept = ", ".join(f"{name} {share:.0%}" for name, share in result["kept"].items()) or "nothing that has a share"
+    lost = f", too little of {', '.join(result['lost'])}" if result["lost"] else ""
+    print(f"{result['verdict']}: of the citizen's indicators the policy keeps {kept}{lost}; {run.folder / RESULT}")
     return VERDICTS.index(result["verdict"])
+
+
+def work(options: argparse.Namespace, run: runs.Setup, log: Run, runner: Runner) -> int:
+    """Learn, and judge what was learned. Returns the exit code: the verdict's, or that of a signal."""
+    runner, stopped = learn(run, log, runner, steer=Steering(run, taught(run)))
+    if stopped:
+        print(f"stopped by {stopped}; go on with: python -m train.anneal --resume {run.folder}")
+        return 128 + signal.Signals[stopped].value
+    if not options.no_pictures:
+        ppo.pictures(run, runner)
+    return judge(run, runner, options)
 
 
 def main() -> None:
     """Run `python -m train.anneal`."""
     options = parser().parse_args()
-    if options.resume and not options.resume.is_dir():
-        raise RunError(f"{options.resume} holds no run")
-    with runs.alone(options.resume or options.runs / options.name):
-        if options.resume:
-            asked = argparse.Namespace(resume=options.resume, config=None, set=options.set, world_set=[], name=None)
-            run, log, runner = ppo.resume(asked)
-        else:
-            run, log, runner = begin(options)
-        runner, stopped = learn(run, log, runner, steer=Steering(run, taught(run)))
-        if stopped:
-            print(f"stopped by {stopped}; go on with: python -m train.anneal --resume {run.folder}")
-            sys.exit(130 if stopped == "SIGINT" else 0)
-        if not options.no_pictures:
-            ppo.pictures(run, runner)
-        sys.exit(judge(run, runner, options))
+    counted(num_envs=options.num_envs, seeds=options.seeds)
+    if options.resume:
+        if not options.resume.is_dir():
+            raise RunError(f"{options.resume} holds no run")
+        asked = argparse.Namespace(resume=options.resume, config=None, set=options.set, world_set=[], name=None)
+        with runs.alone(options.resume):
+            sys.exit(work(options, *ppo.resume(asked)))
+    run, runner = prepared(options)
+    with runs.alone(run.folder):
+        sys.exit(work(options, run, begin(run, runner), runner))
 
 
 if __name__ == "__main__":

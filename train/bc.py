@@ -16,18 +16,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from townlet_jax.config.load import read_yaml
 
 from . import runs
-from .checkpoint import save
 from .cli import command
 from .cloning import Cloning, Learner, cloning, epoch, held_out
 from .config import load_config
 from .datasets import shards
 from .datasets.dataset import Dataset, open_dataset, split
-from .logging import RunError, open_run
+from .logging import RunError, vacant
 from .types import Runner
 
 DEFAULT = "bc_town"
@@ -48,14 +45,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def setup(options: argparse.Namespace, dataset: Dataset) -> runs.Setup:
-    """A run in the dataset's own world that has not begun; nothing is written yet.
+    """A run in the dataset's own world that has not begun; nothing is written yet. Its configuration names that world.
 
     Raises:
-        RunError: decisions of the dataset are of another length than those of the configuration.
+        RunError: decisions of the dataset are of another length than those of the configuration, or another world is asked for.
         ConfigError: the configuration is wrong, or does not fit the world.
     """
+    runs.keep_world(options.set, "the dataset's")
     name = (f"name={options.name}",) if options.name else ()
-    config, document = load_config(options.config or DEFAULT, (*options.set, *name))
+    place = (f"world={json.dumps(str(dataset.folder / shards.WORLD))}", "world_set=[]")
+    config, document = load_config(options.config or DEFAULT, (*options.set, *name, *place))
     every = dataset.schema.ticks_per_decision
     if config.ticks_per_decision != every:
         raise RunError(
@@ -77,7 +76,7 @@ def clone(run: runs.Setup, learns: Dataset, tests: Dataset) -> tuple[Any, list[d
         raise RunError(f"bc.num_towns {config.bc.num_towns} is more than the {learns.num_towns} towns to learn from")
     per_epoch = batches * -(-learns.schema.timesteps // config.bc.num_steps)
     program: Cloning = cloning(run.world, config, per_epoch * config.bc.epochs)
-    params = jax.jit(run.train.init)(jax.random.key(config.seed)).params
+    params = runs.fresh(run).params
     learner = Learner(params, program.optimiser.init(params))
     for number in range(config.bc.epochs):
         begun = time.perf_counter()
@@ -99,20 +98,14 @@ def clone(run: runs.Setup, learns: Dataset, tests: Dataset) -> tuple[Any, list[d
 
 
 def write(run: runs.Setup, runner: Runner, rows: list[dict[str, float]], result: dict[str, Any]) -> None:
-    """The folder of the run, with a checkpoint of it at its start; whole or not at all, as the checkpoint comes last.
+    """The folder of the run, with a checkpoint of it at its start; whole or not at all.
 
     Raises:
         RunError: the folder cannot be written.
+        CheckpointError: the checkpoint cannot.
     """
-    config_text, world_text = runs.texts(run)
-    open_run(run.folder, config_text)
-    try:
-        (run.folder / runs.WORLD).write_text(world_text)
-        (run.folder / ROWS).write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
-        (run.folder / RESULT).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-    except OSError as error:
-        raise RunError(f"cannot write into {run.folder}: {error.strerror}") from None
-    save(runs.checkpoints(run), 0, runner, runs.identity(run))
+    lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    runs.begin(run, runner, {ROWS: lines, RESULT: json.dumps(result, indent=1, allow_nan=False) + "\n"})
 
 
 def main() -> None:
@@ -121,11 +114,10 @@ def main() -> None:
     dataset = open_dataset(options.data)
     run = setup(options, dataset)
     with runs.alone(run.folder):
-        if (run.folder / "config.yaml").exists():
-            raise RunError(f"{run.folder} already holds a run: choose another --name")
+        vacant(run.folder)
         learns, tests = split(dataset, run.config.bc.held_out, run.config.seed)
         params, rows = clone(run, learns, tests)
-        runner = jax.jit(run.train.init)(jax.random.key(run.config.seed)).replace(params=params)
+        runner = runs.fresh(run).replace(params=params)
         accuracy, gate = rows[-1]["held_out/accuracy"], run.config.bc.gate
         passed = accuracy >= gate
         result = {
@@ -133,10 +125,10 @@ def main() -> None:
             "samples": {sample.sample: sample.sha256 for sample in dataset.manifest.samples},
             "towns": learns.num_towns,
             "held_out_towns": tests.num_towns,
-            "accuracy": accuracy,
+            "held_out_accuracy": accuracy,
             "gate": gate,
             "passed": passed,
-            **rows[-1],
+            "last_epoch": rows[-1],
         }
         write(run, runner, rows, result)
     print(f"held-out accuracy {accuracy:.3f} in {tests.num_towns} towns, {'at least' if passed else 'below'} {gate:g}")

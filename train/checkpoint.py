@@ -40,9 +40,9 @@ STALE = ".orbax-checkpoint-tmp"  # in the name of all that Orbax has begun and n
 class Store(NamedTuple):
     """A folder of checkpoints; plain data, nothing to close."""
 
-    folder: Path
-    keep: int  # newest steps that a rotation leaves
-    max_bytes: int  # per step
+    folder: Path  # absolute
+    keep: int = 3  # newest steps that a rotation leaves
+    max_bytes: int = 8 << 30  # per step
     keep_best: int = 0  # steps of the highest scores that a rotation leaves besides
 
 

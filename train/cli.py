@@ -8,9 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
+import jax
+
 from townlet_jax.config.errors import ConfigError
 from townlet_jax.io.cache import use_compile_cache
 
+from .hardware.machines import exhausted
 from .logging import RunError
 from .storage.errors import CheckpointError
 
@@ -22,6 +25,10 @@ def command(main: Callable[[], None]) -> None:
         main()
     except (ConfigError, CheckpointError, RunError) as error:
         sys.exit(_told(str(error)))
+    except jax.errors.JaxRuntimeError as error:
+        if not (said := exhausted(error)):
+            raise
+        sys.exit(_told(said))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:

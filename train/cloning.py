@@ -38,6 +38,8 @@ READ = (
     "value_preds",
 )  # of a batch, beside what was seen
 
+OF_LIVING = ("value_loss", "accuracy_of_all", "forbidden")  # parts of the loss that are means over the living
+
 
 class Learner(NamedTuple):
     """What changes while a network is cloned."""
@@ -67,7 +69,7 @@ def targets(program: Cloning, batch: dict[str, Array], value: Array) -> Array:
     """What the value of each decision should be, f32[T, B, A], in the rewards that the learner sees."""
     config = program.config
     if config.bc.value == "teacher":
-        return batch["value_preds"][:-1]
+        return batch["value_preds"]
     own = jax.lax.stop_gradient(value)
     _, returns = gae(
         reward=batch["rewards"] * config.reward_scale,
@@ -112,6 +114,7 @@ def loss(
         "accuracy_of_all": (living * hits).sum(),
         "forbidden": (living * ~can).sum(),
         "decisions": chose.sum(dtype=jnp.float32),
+        "living": batch["alive"].sum(dtype=jnp.float32),
     }
     return parts["loss"], (memory, parts)
 
@@ -137,8 +140,7 @@ def pieces(batch: Arrays, num_steps: int) -> Iterator[dict[str, Any]]:
     total = batch["actions"].shape[0]
     for first in range(0, total, num_steps):
         last = min(first + num_steps, total)
-        cut = {name: array[first:last] for name, array in batch.items() if name not in ("towns", "value_preds")}
-        cut["value_preds"] = batch["value_preds"][first : last + 1]
+        cut = {name: array[first:last] for name, array in batch.items() if name != "towns"}
         yield {**{name: cut[name] for name in READ}, "seen": observation(cut)}
 
 
@@ -165,9 +167,11 @@ def held_out(program: Cloning, params: Any, dataset: Dataset) -> dict[str, float
 
 
 def average(rows: list[dict[str, Array]]) -> dict[str, float]:
-    """Means of the parts of the loss, pieces weighted by the decisions with a choice in them."""
+    """Means of the parts of the loss, weighted by what each is a mean over: the decisions with a choice, or all of the living."""
     table = {name: np.array([float(row[name]) for row in jax.device_get(rows)]) for name in rows[0]}
-    decisions = table.pop("decisions")
-    weight = decisions if decisions.any() else None  # where nobody had a choice, all pieces alike
-    means = {name: float(np.average(x, weights=weight)) for name, x in table.items()}
-    return {**means, "decisions": float(decisions.sum())}
+    counts = {name: table.pop(name) for name in ("decisions", "living")}
+    means = {}
+    for name, x in table.items():
+        weight = counts["living" if name in OF_LIVING else "decisions"]
+        means[name] = float(np.average(x, weights=weight if weight.any() else None))  # of nobody's, all pieces alike
+    return {**means, **{name: float(count.sum()) for name, count in counts.items()}}

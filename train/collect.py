@@ -21,14 +21,14 @@ def indices(program: Program, count: int) -> Array:
     return first + jnp.arange(count, dtype=jnp.int32)
 
 
-def draw(program: Program, logits: Array, mask: Array, towns: Array, key: Array) -> tuple[Array, Array]:
+def draw(logits: Array, mask: Array, towns: Array, key: Array) -> tuple[Array, Array]:
     """An action for everybody and its log chance, i32[B, A] and f32[B, A]; a town's draws depend on nothing but its index."""
 
     def one(logits, mask, town):
-        return MaskedCategorical(logits, mask).sample(seed=jax.random.fold_in(key, town))
+        return MaskedCategorical(logits, mask).sample_and_log_prob(seed=jax.random.fold_in(key, town))
 
-    action = jax.vmap(one)(logits, mask, towns)
-    return action, MaskedCategorical(logits, mask).log_prob(action)
+    drawn: Any = jax.vmap(one)(logits, mask, towns)
+    return drawn
 
 
 def lessons(program: Program, states: State, keys: Array) -> Any:
@@ -81,7 +81,7 @@ def decide(program: Program, runner: Runner, key: Array) -> tuple[Runner, tuple[
     seen: Observation = observe(world, before).observation
     seen = seen.replace(action_mask=seen.action_mask & program.allowed)
     memory, logits, value = look(program.network, runner.params, runner.memory, seen, runner.starts)
-    action, log_prob = draw(program, logits, seen.action_mask, towns, stream(key, "actions"))
+    action, log_prob = draw(logits, seen.action_mask, towns, stream(key, "actions"))
     keys = town_keys(stream(runner.key, "towns"), towns, runner.episode)
     lesson = lessons(program, before, keys)
     action, taught = mixed(program, runner, seen.action_mask, action, lesson, towns, stream(key, "mix"))

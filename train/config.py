@@ -1,7 +1,7 @@
 """What a training YAML may say."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -31,7 +31,7 @@ class Annealed(Section):
     until: float = Field(0.5, gt=0, lt=1, description="share of the run at which nothing is the teacher's any more")
     window: int = Field(5, ge=1, le=1000, description="updates over which the indicators are averaged")
     freeze_drop: float = Field(0.3, gt=0, lt=1, description="fall below the teacher at which the mix stands still")
-    keep: float = Field(0.95, ge=0, le=10, description="share of the teacher's indicators that is asked for in the end")
+    keep: float = Field(0.95, ge=0, le=10, description="share of the citizen's indicators that is asked for in the end")
 
 
 class TrainConfig(Section):
@@ -57,7 +57,9 @@ class TrainConfig(Section):
     vf_coef: float = Field(0.5, ge=0, le=10, description="weight of the value loss")
     max_grad_norm: float = Field(0.5, gt=0, le=1000, description="global norm to which gradients are clipped")
     reward_scale: float = Field(0.1, gt=0, le=1000, description="factor of the rewards that the learner sees")
-    hidden: tuple[int, ...] = Field((64, 64), min_length=1, max_length=8, description="widths of the hidden layers")
+    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
+        (64, 64), min_length=1, max_length=8, description="widths of the hidden layers"
+    )
     conv: int = Field(16, ge=1, le=256, description="channels of the stem over the map layers, if the world has them")
     memory: Literal["none", "gru", "lstm"] = Field("none", description="recurrent cell of policy and critic")
     memory_size: int = Field(64, ge=1, le=4096, description="width of the recurrent cell")
@@ -97,7 +99,7 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def divides(self) -> "TrainConfig":
-        """Minibatches are whole towns, and there is at least one update."""
+        """Minibatches are whole towns, as many of each shard."""
         if self.num_envs % self.num_minibatches:
             raise ValueError(f"num_minibatches {self.num_minibatches} must divide num_envs {self.num_envs}")
         if self.num_envs % (self.num_minibatches * self.shards):

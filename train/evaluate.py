@@ -38,6 +38,7 @@ from .program import learned
 
 RESULT = "evaluation.json"
 SWEEP = "sweep"  # the name of its files, before their endings
+MOST = {"num_envs": 10**6, "seeds": 1000, "max_towns": 10**6}
 
 
 @partial(jax.jit, static_argnames="num_ticks")
@@ -156,14 +157,7 @@ def checked(options: argparse.Namespace) -> None:
     Raises:
         RunError: naming the option, its value and what is allowed.
     """
-    numbers = {
-        "num-envs": (options.num_envs, 10**6),
-        "seeds": (options.seeds, 1000),
-        "max-towns": (options.max_towns, 10**6),
-    }
-    for name, (value, most) in numbers.items():
-        if not 1 <= value <= most:
-            raise RunError(f"--{name} {value} is not allowed (1 to {most})")
+    counted(num_envs=options.num_envs, seeds=options.seeds, max_towns=options.max_towns)
     if not 0 < options.days <= 1000:
         raise RunError(f"--days {options.days} is not allowed (above 0, at most 1000)")
     if options.step is not None and not options.run:
@@ -190,6 +184,17 @@ def write(path: Path, text: str | None) -> None:
             path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}") from None
+
+
+def counted(**numbers: int) -> None:
+    """Refuse numbers of towns and seeds out of range.
+
+    Raises:
+        RunError: naming the option, its value and what is allowed.
+    """
+    for name, value in numbers.items():
+        if not 1 <= value <= MOST[name]:
+            raise RunError(f"--{name.replace('_', '-')} {value} is not allowed (1 to {MOST[name]})")
 
 
 def show(table: Table) -> None:

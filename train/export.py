@@ -23,6 +23,7 @@ from .cli import command
 from .config import TrainConfig
 from .logging import RunError
 from .storage import manifest as manifests
+from .storage.agreement import agree
 from .storage.errors import CheckpointError
 from .storage.leaves import leaf_table, policy_hash, to_host
 from .storage.manifest import Manifest
@@ -122,7 +123,7 @@ def opened(path: Path) -> tuple[runs.Setup, Any, int]:
     """
     found = load_export(path)
     run = runs.setup(path.parent, found.config, found.document, found.world_document)
-    runs.agree(run, found.identity, str(path))
+    agree(runs.identity(run), found.identity, str(path))
     wanted = leaf_table(jax.eval_shape(run.train.init, jax.random.key(0)).params)
     if wanted != leaf_table(found.params):
         raise CheckpointError(f"{path} does not fit the network of this version")

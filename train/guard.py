@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-Array = jax.Array
+from .types import Array
+
 Metrics = dict[str, Array]
 
 

@@ -15,7 +15,7 @@ from .sharding import total
 from .types import Array, Runner, Transition
 
 
-class Lesson(NamedTuple):
+class Batch(NamedTuple):
     """What is learned from: leaves [T, b, A, ...], but the memory."""
 
     rollout: Transition
@@ -39,7 +39,7 @@ def clipped(gradient: Any, most: Array) -> tuple[Any, Array]:
     return jax.tree.map(lambda leaf: leaf * scale, gradient), norm
 
 
-def step(program: Program, runner: Runner, batch: Lesson) -> tuple[Runner, dict[str, Array]]:
+def step(program: Program, runner: Runner, batch: Batch) -> tuple[Runner, dict[str, Array]]:
     """One gradient step on one minibatch."""
     rollout, axis = batch.rollout, program.axis
 
@@ -49,7 +49,8 @@ def step(program: Program, runner: Runner, batch: Lesson) -> tuple[Runner, dict[
         found, parts = ppo_loss(logits, value, rollout, batch.advantage, batch.target, runner.hyper, axis)
         if program.teacher is not None:
             wrong, more = imitation_loss(logits, rollout, axis)
-            found, parts = found + runner.hyper.bc_coef * wrong, {**parts, **more}
+            found = found + runner.hyper.bc_coef * wrong
+            parts = {**parts, **more, "loss": found}
         return found, parts
 
     gradient, parts = jax.grad(loss, has_aux=True)(runner.params)
@@ -81,7 +82,7 @@ def order(program: Program, count: int, key: Array) -> Array:
     return jnp.swapaxes(parts, 0, 1).reshape(config.num_minibatches, -1)
 
 
-def epoch(program: Program, data: Lesson, runner: Runner, key: Array) -> tuple[Runner, dict[str, Array]]:
+def epoch(program: Program, data: Batch, runner: Runner, key: Array) -> tuple[Runner, dict[str, Array]]:
     """One pass over the rollout, leaves [T, B, A, ...], towns shuffled."""
     towns = order(program, data.advantage.shape[1], key)
     parts, size = towns.shape

@@ -17,7 +17,7 @@ from townlet_jax.types import World
 from . import collect, curiosity, normalise
 from .advantages import gae
 from .config import TrainConfig
-from .improve import Lesson, epoch
+from .improve import Batch, epoch
 from .losses import weights
 from .players import Player
 from .program import Program, hyper_of, may_take, network_of
@@ -29,11 +29,11 @@ from .types import Array, Runner, Scaling, Train, Transition
 def init(program: Program, key: Array) -> Runner:
     """A fresh learner in fresh towns."""
     world, config, network = program.world, program.config, program.network
-    towns, pool, weights, run = jax.random.split(key, 4)
+    towns, pool, start, run = jax.random.split(key, 4)
     states = stagger(fresh_towns(world, towns, config.num_envs), config.ticks_per_decision)
     seen = jax.tree.map(lambda x: x[None, :1], observe(world, states).observation)
     shape = (config.num_envs, world.static.num_agents)
-    params = network.init(weights, network.blank((1, shape[1])), seen, jnp.ones((1, 1, shape[1]), bool))
+    params = network.init(start, network.blank((1, shape[1])), seen, jnp.ones((1, 1, shape[1]), bool))
     curious = lambda: curiosity.init(stream(run, "curiosity"), seen.features, program.adam)
     return Runner(
         params=params,
@@ -89,7 +89,7 @@ def update(program: Program, runner: Runner) -> tuple[Runner, dict[str, Array]]:
         runner.hyper.gae_lambda,
     )
     passes = jax.random.split(stream(now, "shuffle"), config.update_epochs)
-    data = Lesson(rollout, advantage, target, memory)
+    data = Batch(rollout, advantage, target, memory)
     runner, parts = jax.lax.scan(partial(epoch, program, data), runner, passes)
     missed = total((weights(rollout.alive, axis) * (target - rollout.value) ** 2).sum(), axis)
     if program.teacher is not None:
@@ -98,16 +98,20 @@ def update(program: Program, runner: Runner) -> tuple[Runner, dict[str, Array]]:
     return runner.replace(update=runner.update + 1), metrics
 
 
+def steps_per_update(world: World, config: TrainConfig) -> int:
+    """Agent decisions in a rollout."""
+    return config.num_steps * config.num_envs * world.static.num_agents
+
+
 def program_of(world: World, config: TrainConfig, teacher: Player | None = None, axis: str | None = None) -> Program:
     """What the functions of this file are bound to."""
-    steps_per_update = config.num_steps * config.num_envs * world.static.num_agents
     return Program(
         world=world,
         config=config,
         network=network_of(world, config),
         allowed=may_take(world, config.actions),
         adam=optax.scale_by_adam(eps=1e-5),
-        num_updates=max(1, config.total_timesteps // steps_per_update),
+        num_updates=max(1, config.total_timesteps // steps_per_update(world, config)),
         teacher=teacher,
         axis=axis,
     )
@@ -128,9 +132,8 @@ def make_train(world: World, config: TrainConfig, teacher: Player | None = None,
         mesh. Any mesh whose devices divide `shards` learns the same, but for the rounding of sums.
     """
     program = program_of(world, config, teacher, None if mesh is None else TOWNS)
-    steps_per_update = config.num_steps * config.num_envs * world.static.num_agents
     start, improve = partial(init, program), partial(update, program)
     if mesh is not None:
         shapes = jax.eval_shape(start, jax.random.key(0))
         start, improve = jax.jit(start, out_shardings=placed(mesh, shapes)), spread(mesh, improve)
-    return Train(start, improve, program.num_updates, steps_per_update)
+    return Train(start, improve, program.num_updates, steps_per_update(world, config))

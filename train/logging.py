@@ -47,7 +47,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 class Run:
-    """An open run folder; every row is on disk when `log` returns."""
+    """An open run folder; when `log` returns the system has the row, and a killed process loses none."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -104,6 +104,17 @@ class Run:
             file.write(text)
 
 
+def vacant(folder: Path) -> None:
+    """Refuse a folder that holds a run.
+
+    Raises:
+        RunError: it does, or it cannot be read.
+    """
+    with _disk(folder):
+        if any((folder / name).exists() for name in (CONFIG, JSONL, CSV)):
+            raise RunError(f"{folder} already holds a run: continue it with --resume or choose another --name")
+
+
 def open_run(folder: Path, config_text: str, resume: bool = False) -> Run:
     """Create a run folder, or take up an old one.
 
@@ -118,9 +129,9 @@ def open_run(folder: Path, config_text: str, resume: bool = False) -> Run:
     Raises:
         RunError: the folder holds a run and `resume` is off, it cannot be written, or its metrics are damaged.
     """
+    if not resume:
+        vacant(folder)
     with _disk(folder):
-        if not resume and any((folder / name).exists() for name in (CONFIG, JSONL, CSV)):
-            raise RunError(f"{folder} already holds a run: continue it with --resume or choose another --name")
         folder.mkdir(parents=True, exist_ok=True)
     run = Run(folder)
     if resume:

@@ -9,9 +9,7 @@ import jax.numpy as jnp
 
 from .distributions import MaskedCategorical
 from .sharding import total
-from .types import Hyper, Transition
-
-Array = jax.Array
+from .types import Array, Hyper, Transition
 
 
 def weights(mask: Array, axis: str | None = None) -> Array:

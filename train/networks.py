@@ -12,7 +12,8 @@ from flax import linen as nn
 
 from townlet_jax.types import Observation
 
-Array = jax.Array
+from .types import Array
+
 MOVES = 4  # actions 1 to 4; the uses of offers follow
 LEAST = 1e-3  # share of an action that leads to no goal
 CELLS = {"gru": nn.GRUCell, "lstm": nn.OptimizedLSTMCell}

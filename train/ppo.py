@@ -56,32 +56,24 @@ def configured(options: argparse.Namespace) -> tuple[TrainConfig, Document]:
     return load_config(options.config or DEFAULT, (*options.set, *name))
 
 
-def named(options: argparse.Namespace) -> str:
-    """The name of a new run, after its world was compiled, so that a refused run leaves no folder."""
+def planned(options: argparse.Namespace) -> runs.Setup:
+    """A new run, its world compiled; nothing is written yet, so that a refused run leaves no folder."""
     config, document = configured(options)
     run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
     if config.best_by != TrainConfig().best_by:
         shapes = jax.eval_shape(run.train.init, jax.random.key(0))
         scored(run, jax.eval_shape(run.train.update, shapes)[1])
-    return config.name
+    return run
 
 
-def begin(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
+def begin(run: runs.Setup) -> tuple[runs.Setup, Run, Runner]:
     """A run at its start: its folder is made now."""
     with machines.agreed() as same:
-        config, document = configured(options)
-        folder = options.runs / config.name
-        run, log = runs.new(folder, config, document, tuple(options.world_set)), Run(folder)
-        config_text, world_text = same["configuration"] = runs.texts(run)
+        log, same["configuration"] = Run(run.folder), runs.texts(run)
         if machines.first():
-            log = open_run(folder, config_text)
-            try:
-                (folder / runs.WORLD).write_text(world_text)
-                runs.checkpoints(run)
-            except OSError as error:
-                raise RunError(f"cannot write into {folder}: {error.strerror}") from None
+            log = runs.begin(run)
     announce(run)
-    return run, log, fresh(run)
+    return run, log, runs.fresh(run)
 
 
 def announce(run: runs.Setup) -> None:
@@ -90,11 +82,6 @@ def announce(run: runs.Setup) -> None:
     if machines.first():
         need = memory.estimate(run.world, run.config, 1 if run.mesh is None else run.mesh.size)
         print("\n".join(memory.report(need, here)), file=sys.stderr)
-
-
-def fresh(run: runs.Setup) -> Runner:
-    """A run's runner at its start."""
-    return jax.jit(run.train.init)(jax.random.key(run.config.seed))
 
 
 def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
@@ -120,7 +107,7 @@ def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
             rewind(store, step if runner is not None else -1)
             log.truncate_after(step)
     announce(run)
-    return run, log, fresh(run) if runner is None else runner
+    return run, log, runs.fresh(run) if runner is None else runner
 
 
 def pictures(run: runs.Setup, runner: Runner) -> None:
@@ -157,15 +144,15 @@ def train(options: argparse.Namespace) -> None:
             limits = load_gate(options.watch).stability if options.watch else None
             if options.resume and not options.resume.is_dir():
                 raise RunError(f"{options.resume} holds no run")
-            folder = options.resume or options.runs / named(options)
+            new = None if options.resume else planned(options)
             if machines.first():
-                stack.enter_context(runs.alone(folder))
-        work(options, limits)
+                stack.enter_context(runs.alone(new.folder if new else options.resume))
+        work(options, new, limits)
 
 
-def work(options: argparse.Namespace, limits: Stability | None = None) -> None:
-    """Begin or resume, learn, and show what was learned; with limits, watch."""
-    run, log, runner = resume(options) if options.resume else begin(options)
+def work(options: argparse.Namespace, new: runs.Setup | None, limits: Stability | None = None) -> None:
+    """Begin a new run or resume one, learn, and show what was learned; with limits, watch."""
+    run, log, runner = begin(new) if new else resume(options)
     begun = time.perf_counter()
     watch = Watch(run.folder, run.world, limits) if limits and machines.first() else None
     runner, asked = learn(run, log, runner, watch)

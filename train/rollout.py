@@ -12,7 +12,7 @@ from townlet_jax.systems.intents import WAIT_ACTION
 from townlet_jax.telemetry import measure
 from townlet_jax.types import State, TimeStep, World
 
-Array = jax.Array
+from .types import Array
 
 
 def town_keys(key: Array, towns: Array, episode: Array) -> Array:

@@ -2,9 +2,8 @@
 
 import fcntl
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,14 +18,15 @@ from townlet_jax.policies.scripted import REQUIRES
 from townlet_jax.types import World
 from townlet_jax.worlds import compile_document, read
 
-from .checkpoint import Store, best, finished, open_store, restore, to_stderr
+from .checkpoint import Store, best, finished, open_store, restore, rewind, save, to_stderr
 from .config import TrainConfig
 from .learner import make_train
-from .logging import CONFIG, RunError
+from .logging import CONFIG, Run, RunError, open_run, vacant
 from .players import Player, memoryless
 from .primitives import on_foot
 from .program import learned
 from .sharding import mesh_of
+from .storage.agreement import agree
 from .storage.errors import CheckpointError
 from .storage.manifest import Manifest
 from .types import Runner, Train
@@ -152,6 +152,18 @@ def new(folder: Path, config: TrainConfig, document: Document, world_set: tuple[
     return setup(folder, config, document, read(config.world, (*config.world_set, *world_set), "--world-set"))
 
 
+def keep_world(words: list[str], whose: str) -> None:
+    """Refuse assignments of `--set` to the world of a run that has another one's.
+
+    Raises:
+        RunError: names the first of them.
+    """
+    for word in words:
+        key = word.partition("=")[0].strip()
+        if key.partition(".")[0] in ("world", "world_set"):
+            raise RunError(f"--set {key} is not allowed: the run is in {whose} world")
+
+
 def existing(folder: Path) -> Setup:
     """The setup of a run that was begun, from its own folder.
 
@@ -178,8 +190,44 @@ def identity(run: Setup) -> dict[str, Any]:
     }
 
 
+def fresh(run: Setup) -> Runner:
+    """A run's runner at its start."""
+    return jax.jit(run.train.init)(jax.random.key(run.config.seed))
+
+
+def begin(
+    run: Setup, runner: Runner | None = None, files: Mapping[str, str] | None = None, resume: bool = False
+) -> Run:
+    """Make the folder of a run. config.yaml comes last, since without it there is no run: it is there whole, or not at all.
+
+    Args:
+        run: that begins.
+        runner: saved as step 0; None where `fresh` gives the same one again.
+        files: what else belongs into the folder, name -> text.
+        resume: the folder may hold a run of which nothing was saved.
+
+    Raises:
+        RunError: the folder holds a run, or cannot be written.
+        CheckpointError: the runner cannot be saved.
+    """
+    if not resume:
+        vacant(run.folder)
+    config_text, world_text = texts(run)
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        for name, text in {WORLD: world_text, **(files or {})}.items():
+            (run.folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"cannot write into {run.folder}: {error.strerror}") from None
+    store = checkpoints(run)
+    rewind(store, -1)
+    if runner is not None:
+        save(store, 0, runner, identity(run))
+    return open_run(run.folder, config_text, resume)
+
+
 def checkpoints(run: Setup) -> Store:
-    """The store of a run's checkpoints."""
+    """The store of a run's checkpoints, to save there."""
     return open_store(run.folder / CHECKPOINTS, run.config.keep_checkpoints, keep_best=run.config.keep_best)
 
 
@@ -232,44 +280,14 @@ def load_runner(
     Raises:
         CheckpointError: there is none, it is damaged, or it was made with another configuration (the keys are named).
     """
-    store = checkpoints(run)
+    store = Store((run.folder / CHECKPOINTS).absolute())  # reading leaves no trace in it
     if step == BEST:
-        step = best(store)
+        step = best(store, report)
         if step is None:
             raise CheckpointError(f"no step in {store.folder} has a score and verifies: ask for a step by its number")
     target = jax.eval_shape(run.train.init, jax.random.key(run.config.seed))
-    fits = lambda manifest: agree(run, manifest.meta, f"step {manifest.step} in {store.folder}")
+    fits = lambda manifest: agree(identity(run), manifest.meta, f"step {manifest.step} in {store.folder}")
     return restore(store, target, step, report, agree=fits)
-
-
-def agree(run: Setup, its: dict[str, Any], what: str) -> None:
-    """Compare the identity of a checkpoint with that of a run.
-
-    Args:
-        run: that wants to use it.
-        its: the identity of the checkpoint.
-        what: the checkpoint, in words.
-
-    Raises:
-        CheckpointError: they differ; it says in what.
-    """
-    mine = identity(run)
-    differs = [name for name in mine if mine[name] != its.get(name)]
-    if differs:
-        raise CheckpointError(
-            f"{what} was made with another {', '.join(differs)}: "
-            + "; ".join(_difference(name, its.get(name), mine[name]) for name in differs)[:400]
-        )
-
-
-def _difference(name: str, its: Any, mine: Any) -> str:
-    if isinstance(its, dict) and isinstance(mine, dict):
-        keys = [key for key in sorted({*its, *mine}) if its.get(key) != mine.get(key)]
-        return ", ".join(f"{key} was {its.get(key)!r}, is {mine.get(key)!r}" for key in keys)
-    if isinstance(its, list) and isinstance(mine, list):
-        pairs = [(a, b) for a, b in zip_longest(its, mine) if a != b]
-        return f"{name}: {pairs[0][0]!r} was, {pairs[0][1]!r} is, the first of {len(pairs)}"
-    return f"{name} was {its!r}, is {mine!r}"
 
 
 def texts(run: Setup) -> tuple[str, str]:

@@ -129,9 +129,11 @@ def learn(
     with Stop() as stop, shown() as progress, saving as saver, watchdog:
         progress.phase(f"compiling on {jax.devices()[0].platform}")
         update, score = compiled(run, runner)
-        while done < total and not any(most(number_of(stop), enough)):
-            begun = time.perf_counter()
+        while done < total:
             with watchdog.update(done + 1):
+                if any(most(number_of(stop), enough)):  # in here, since it waits for the other processes
+                    break
+                begun = time.perf_counter()
                 runner, metrics, sound = update(runner)
                 metrics, sound = jax.device_get((metrics, sound))
             if wrong := complaint(done + 1, metrics, sound):

@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from .logging import RunError
+from .storage.leaves import is_key
 
 TOWNS = "towns"  # the mesh axis
 SPREAD = ("states", "memory", "starts", "episode", "scaling.returns")  # parts of a runner with the axis of towns first
@@ -42,7 +43,7 @@ def specs(runner: Any) -> Any:
     """Which leaves of a runner (or of its shapes) are spread over the towns' axis, as a tree of partition specs."""
 
     def spec(path: Any, leaf: Any) -> PartitionSpec:
-        name = ".".join(entry.name for entry in path if hasattr(entry, "name"))
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
         spread = any(name == part or name.startswith(f"{part}.") for part in SPREAD)
         return PartitionSpec(TOWNS) if spread else PartitionSpec()
 
@@ -73,7 +74,7 @@ def put(mesh: Mesh | None, runner: Any) -> Any:
     def place(leaf: Any, sharding: NamedSharding) -> Any:
         if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
             return leaf
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if is_key(leaf):
             return jax.random.wrap_key_data(place(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
         value = np.asarray(leaf)
         return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])

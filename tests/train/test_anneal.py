@@ -2,11 +2,12 @@
 
 import json
 import shutil
+import signal
 
 import jax
 import jax.numpy as jnp
 import pytest
-from tiny_runs import TINY, run_command
+from tiny_runs import TINY, run_command, same_leaves
 
 from townlet_jax import policies
 from townlet_jax.observe import observe as see
@@ -55,6 +56,17 @@ def test_the_share_falls_to_nothing_in_half_of_the_run(run):
     assert mixes[2] == mixes[3] == (0.0, 0.0)
 
 
+def test_without_a_mix_the_cross_entropy_falls_alone(tmp_path):
+    """It does not vanish after one update: 1, 2/3, 1/3, 0 of 2.0."""
+    config, document = load_config("ppo_town", (*GUIDED, "mix=0", "bc_coef=2"))
+    run = runs.new(tmp_path / "x", config, document)
+    steering, now, seen = Steering(run, {"return_per_day": 20.0}), Standing(0.0, 2.0), []
+    for update in range(1, 4):
+        now = steering(now, good(update))
+        seen.append((float(now.hyper.mix), float(now.hyper.bc_coef)))
+    assert seen == [(0.0, pytest.approx(4 / 3)), (0.0, pytest.approx(2 / 3)), (0.0, 0.0)]
+
+
 def test_it_stands_still_where_an_indicator_has_fallen_by_more_than_a_third(run):
     """The mean of two updates counts: 20 and 7 are 13.5, below 0.7 x 20; 20 and 8.5 are 14.25, above it."""
     teacher = {"return_per_day": 20.0, "attendance": 0.9}
@@ -101,11 +113,21 @@ def test_teacher_and_policy_share_the_decisions(run):
 
 
 def test_verdicts(run):
-    """Kept is at least 0.95 of every indicator; a mix that is left holds it back."""
+    """Kept is at least 0.95 of every indicator; what is left of mix or cross entropy holds it back."""
     found = lambda value: {name: {"iqm": value} for name in anneal.WATCHED}
-    say = lambda share, mix: verdict(run, Standing(mix), {"learned": found(share * 20), "scripted": found(20.0)})
-    assert say(0.96, 0.0)["verdict"] == "PASS" and say(0.96, 0.1)["verdict"] == "HOLD"
-    assert say(0.94, 0.0)["verdict"] == "FAIL" and len(say(0.94, 0.0)["lost"]) == 3
+    standing = lambda *left: Standing(*left) if left else Standing(0.0, 0.0)
+    say = lambda share, *left: verdict(run, standing(*left), {"learned": found(share * 20), "scripted": found(20.0)})
+    assert say(0.96)["verdict"] == "PASS" and say(0.96, 0.1)["verdict"] == say(0.96, 0.0, 0.1)["verdict"] == "HOLD"
+    assert say(0.94)["verdict"] == "FAIL" and len(say(0.94)["lost"]) == 3
+
+
+@pytest.mark.parametrize(("ours", "theirs", "lost"), [(-10.4, -10, 0), (-10.6, -10, 1), (-0.1, 0, 1), (0.1, 0, 0)])
+def test_a_citizen_who_earns_nothing_can_be_lost_to_as_well(run, ours, theirs, lost):
+    """Of -10 a twentieth less is -10.5, of 0 it is 0; there is no share of either."""
+    found = {name: {"return_per_day": {"iqm": value}} for name, value in (("learned", ours), ("scripted", theirs))}
+    result = verdict(run, Standing(0.0, 0.0), found)
+    assert result["lost"] == ["return_per_day"] * lost and result["verdict"] == ("PASS", "FAIL")[lost]
+    assert result["kept"] == {}
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +153,10 @@ def test_a_run_goes_from_the_teacher_to_its_own(annealed, tiny_run, capsys):
     assert code == ("PASS", "HOLD", "FAIL").index(result["verdict"]) and result["updates"] == 4
     assert all(0 <= row["imitation_accuracy"] <= 1 and row["imitation_loss"] > 0 for row in rows)
     assert json.loads((folder / "anneal" / "anneal.json").read_text())["return_per_day"] != 0
+    its = runs.existing(folder / "anneal").config
+    for row in rows:
+        whole = row["policy_loss"] + its.vf_coef * row["value_loss"] - its.ent_coef * row["entropy"]
+        assert row["loss"] == pytest.approx(whole + row["bc_coef"] * row["imitation_loss"], rel=1e-4, abs=1e-5)
 
 
 def test_a_resumed_run_is_steered_as_an_uninterrupted_one(annealed, tmp_path):
@@ -147,6 +173,30 @@ def test_a_resumed_run_is_steered_as_an_uninterrupted_one(annealed, tmp_path):
     assert mixes[0] == mixes[1]
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_who_is_stopped_before_the_first_update_goes_on_from_the_clone(tiny_run, tmp_path, monkeypatch, capsys, name):
+    """The exit code is not that of a verdict, and what is resumed has the weights of the clone."""
+    monkeypatch.setattr(anneal, "alone", lambda run: {"return_per_day": 20.0})
+    monkeypatch.setattr(anneal, "learn", lambda run, log, runner, steer: (runner, name))
+    assert run_command(anneal.main, *words(tiny_run, tmp_path)) == 128 + signal.Signals[name]
+    assert f"stopped by {name}" in capsys.readouterr().out
+    found = []
+    monkeypatch.setattr(anneal, "learn", lambda run, log, runner, steer: found.append(runner) or (runner, name))
+    assert run_command(anneal.main, "--resume", tmp_path / "anneal") == 128 + signal.Signals[name]
+    assert same_leaves(found[0].params, runs.load_runner(runs.existing(tiny_run))[0].params)
+    assert run_command(anneal.main, *words(tiny_run, tmp_path)) == 2
+    assert "already holds a run" in capsys.readouterr().err
+
+
+def test_who_is_stopped_while_the_teacher_plays_has_not_begun(tiny_run, tmp_path, monkeypatch):
+    def stop(run):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(anneal, "alone", stop)
+    assert run_command(anneal.main, *words(tiny_run, tmp_path)) == 130
+    assert [path.name for path in (tmp_path / "anneal").iterdir()] == [".lock"]
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -154,12 +204,17 @@ def test_a_resumed_run_is_steered_as_an_uninterrupted_one(annealed, tmp_path):
         (("--set", "teacher=none", "--set", "mix=0", "--set", "bc_coef=0"), "teaches nothing"),
         (("--set", "teacher=none"), "need a teacher"),
         (("--set", "anneal.until=1.5"), "anneal.until"),
+        (("--set", "world=m3"), "--set world is not allowed: the run is in the clone's world"),
+        (("--set", "world_set=[a=1]"), "--set world_set is not allowed"),
+        (("--seeds", 0), "--seeds 0 is not allowed (1 to 1000)"),
+        (("--num-envs", 0), "--num-envs 0 is not allowed"),
+        (("--name", "a/b"), "name"),
     ],
 )
 def test_what_cannot_be_annealed_is_refused(tiny_run, tmp_path, capsys, more, message):
     assert run_command(anneal.main, *words(tiny_run, tmp_path), *more) == 2
     error = capsys.readouterr().err
-    assert message in error and "Traceback" not in error
+    assert message in error and "Traceback" not in error and not list(tmp_path.iterdir())
 
 
 def test_a_clone_that_missed_its_gate_is_refused(tiny_run, tmp_path, capsys):

@@ -73,9 +73,13 @@ def test_a_rule_is_learned_and_holds_in_towns_that_were_held_out(data, tmp_path,
     assert command(data, tmp_path, "bc.epochs=25") == 0
     result = json.loads((tmp_path / "clone" / "bc.json").read_text())
     rows = [json.loads(line) for line in (tmp_path / "clone" / "bc.jsonl").read_text().splitlines()]
-    assert result["passed"] and result["held_out_towns"] == 6 and len(rows) == 25
-    assert rows[0]["held_out/accuracy"] < 0.8 and rows[-1]["held_out/accuracy"] == result["accuracy"] > 0.98
+    assert result["passed"] and result["held_out_towns"] == 6 and len(rows) == 25 and result["last_epoch"] == rows[-1]
+    assert rows[0]["held_out/accuracy"] < 0.8 and rows[-1]["held_out/accuracy"] == result["held_out_accuracy"] > 0.98
     assert "at least 0.9" in capsys.readouterr().out
+    config = runs.existing(tmp_path / "clone").config
+    assert (config.world, config.world_set) == (str(data / "world.yaml"), ()), (
+        "the configuration names the dataset's world"
+    )
 
 
 def test_who_misses_the_gate_is_kept_and_said_so(data, tmp_path, capsys):
@@ -92,6 +96,18 @@ def test_who_misses_the_gate_is_kept_and_said_so(data, tmp_path, capsys):
     assert int(runs.load_runner(run)[0].update) == 1
 
 
+def test_the_verdict_is_that_of_the_towns_that_were_held_out(data, tmp_path):
+    """After one epoch, in which much was learned, the accuracy seen on the way is another one."""
+    command(data, tmp_path, "bc.epochs=1")
+    result = json.loads((tmp_path / "clone" / "bc.json").read_text())
+    last = result["last_epoch"]
+    assert (
+        result["held_out_accuracy"] == last["held_out/accuracy"]
+        and abs(last["accuracy"] - last["held_out/accuracy"]) > 0.01
+    )
+    assert result["passed"] == (last["held_out/accuracy"] >= 0.9)
+
+
 def test_values_follow_the_rewards():
     """Rewards of 1 at a discount of a half, scale 0.1, an end after the second decision and an own value of 3 after the last:
     0.1 + 0.05, 0.1, 0.1 + 0.5 * 3.
@@ -103,7 +119,7 @@ def test_values_follow_the_rewards():
     own = jnp.array([7.0, 5.0, 3.0]).reshape(shape)
     assert cloning.targets(its, batch, own).ravel().tolist() == pytest.approx([0.15, 0.1, 1.6], rel=1e-4)
     other = program("bc.value=teacher")
-    batch["value_preds"] = jnp.array([1.0, 2.0, 3.0, 9.0]).reshape(4, 1, 1)
+    batch["value_preds"] = jnp.array([1.0, 2.0, 3.0]).reshape(shape)
     assert cloning.targets(other, batch, own).ravel().tolist() == [1.0, 2.0, 3.0]
 
 
@@ -170,6 +186,8 @@ def test_the_same_seed_learns_the_same(data, cell):
         (("bc.num_towns=64",), "bc.num_towns 64 is more than the 18 towns"),
         (("bc.gate=2",), "bc.gate"),
         (("bc.epoch=3",), "Did you mean"),
+        (("hidden=[0]",), "hidden"),
+        (("world=m3",), "--set world is not allowed: the run is in the dataset's world"),
     ],
 )
 def test_what_does_not_fit_is_refused(data, tmp_path, capsys, more, message):
@@ -190,3 +208,19 @@ def test_actions_that_the_policy_may_not_take_are_refused(tmp_path, capsys):
 def test_no_dataset_no_traceback(tmp_path, capsys):
     assert command(tmp_path / "none", tmp_path) == 2
     assert "holds no dataset" in capsys.readouterr().err
+
+
+def test_pieces_count_by_what_they_are_means_over():
+    """Pieces of 1 and 3 choices among 4 and 4, then of 1 among 9: 0.2 x 4/17 + 0.6 x 4/17 + 1.0 x 9/17 of the living."""
+    piece = lambda value, choices, living: {
+        **dict.fromkeys(("loss", "cross_entropy", "accuracy", *cloning.OF_LIVING), np.float32(value)),
+        "decisions": np.float32(choices),
+        "living": np.float32(living),
+    }
+    found = cloning.average([piece(0.2, 1, 4), piece(0.6, 3, 4), piece(1.0, 1, 9)])
+    assert found["cross_entropy"] == found["accuracy"] == pytest.approx((0.2 + 1.8 + 1.0) / 5)
+    of_living = [found[name] for name in ("value_loss", "accuracy_of_all", "forbidden")]
+    assert of_living == pytest.approx([(0.8 + 2.4 + 9.0) / 17] * 3)
+    assert (found["decisions"], found["living"]) == (5.0, 17.0)
+    nobody = cloning.average([piece(0.2, 0, 4), piece(0.6, 0, 12)])
+    assert nobody["accuracy"] == pytest.approx(0.4) and nobody["forbidden"] == pytest.approx(0.5)

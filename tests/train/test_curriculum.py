@@ -253,7 +253,7 @@ class Killed(BaseException):
 
 def test_killed_and_resumed_equals_undisturbed(whole, tmp_path, monkeypatch):
     """Killed in m0 after update 3 (saved: 2), then while m1 begins, then in m1 after update 3: nothing shows in the end."""
-    log, save, kills = Run.log, climb.save, []
+    log, save, kills = Run.log, runs.save, []
 
     def until(stage, update):
         def logged(self, row):
@@ -272,10 +272,10 @@ def test_killed_and_resumed_equals_undisturbed(whole, tmp_path, monkeypatch):
     with pytest.raises(Killed):
         climbed(tmp_path, "--config", written(tmp_path), "--no-pictures")
     monkeypatch.setattr(Run, "log", log)
-    monkeypatch.setattr(climb, "save", cut)
+    monkeypatch.setattr(runs, "save", cut)
     with pytest.raises(Killed):
         climbed(tmp_path, "--resume", tmp_path / "tiny", "--no-pictures")
-    monkeypatch.setattr(climb, "save", save)
+    monkeypatch.setattr(runs, "save", save)
     until("m1", 3)
     with pytest.raises(Killed):
         climbed(tmp_path, "--resume", tmp_path / "tiny", "--no-pictures")

@@ -1,6 +1,7 @@
 """Many processes on one mesh: they find each other, learn what one learns, stop together, and end when one is lost."""
 
 import signal
+import socket
 import time
 from argparse import ArgumentParser
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from tiny_runs import run_command, tiny_words, without_rates
 
 from train import ppo, runs
 from train.checkpoint import verify
-from train.hardware import machines
+from train.hardware import machines, rendezvous
 from train.hardware.rendezvous import meet
 from train.logging import RunError, read_rows
 
@@ -36,6 +37,30 @@ def told(where: str, *processes: tuple[int, int], seconds: float = 20) -> list[s
 
 def test_processes_meet():
     assert told(f"127.0.0.1:{port()}", (3, 2), (3, 0), (3, 1)) == ["", "", ""]
+
+
+def test_who_stays_silent_keeps_nobody_waiting(monkeypatch):
+    """Somebody connects first and says nothing: after a moment the first process listens to the others."""
+    monkeypatch.setattr(rendezvous, "PATIENCE", 0.3)
+    number = port()
+    with ThreadPoolExecutor(2) as pool:
+        head = pool.submit(outcome, f"127.0.0.1:{number}", 2, 0, 20)
+        silent = connected(number)
+        other = pool.submit(outcome, f"127.0.0.1:{number}", 2, 1, 20)
+        begun = time.monotonic()
+        assert (head.result(), other.result()) == ("", "") and time.monotonic() - begun < 10
+        silent.close()
+
+
+def connected(number: int) -> socket.socket:
+    """A connection to a port, as soon as somebody listens there."""
+    until = time.monotonic() + 10
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", number), timeout=10)
+        except OSError:
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 def test_two_of_one_number_are_refused():
@@ -64,8 +89,6 @@ def test_a_coordinator_that_is_not_there_is_told_in_one_line(tmp_path, capsys):
 
 
 def test_a_port_that_is_taken_is_told():
-    import socket
-
     with socket.create_server(("", 0)) as server:
         assert "cannot listen on port" in outcome(f"127.0.0.1:{server.getsockname()[1]}", 2, 0, 1)
 
@@ -104,6 +127,29 @@ def test_one_process_is_alone():
     with machines.joined(options.parse_args([])), machines.agreed() as same:
         same["anything"] = 1
     assert machines.first() and machines.most(3, 0) == (3, 0) and jax.process_count() == 1
+
+
+def test_a_device_out_of_memory_is_told_with_a_remedy(capsys, monkeypatch):
+    """By one process and by many, which have lost nobody; other errors of the device stay what they are."""
+
+    def fails(text):
+        raise jax.errors.JaxRuntimeError(text)
+
+    full = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9999 bytes.\nMore."
+    assert run_command(lambda: fails(full)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: out of memory: lower num_envs") and "9999 bytes" in error and error.count("\n") == 1
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        run_command(lambda: fails("INTERNAL: something else"))
+    said = []
+    monkeypatch.setattr(machines, "checked", lambda options: True)
+    monkeypatch.setattr(machines, "_connect", lambda options: None)
+    monkeypatch.setattr(machines, "_end", said.append)
+    for text in (full, "UNAVAILABLE: connection reset"):
+        with machines.joined(None):
+            fails(text)
+    assert "out of memory" in said[0] and "lost" not in said[0]
+    assert said[1] == "lost the other processes: UNAVAILABLE: connection reset"
 
 
 @pytest.mark.slow

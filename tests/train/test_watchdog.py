@@ -5,11 +5,19 @@ import subprocess
 import sys
 import time
 
+import jax
+import jax.numpy as jnp
 import pytest
+from flax import struct
 from many import environment
 
+from townlet_jax import load
+from train import runs, session
+from train.config import load_config
 from train.hardware import watchdog
 from train.hardware.watchdog import EXIT, Watchdog
+from train.logging import open_run
+from train.types import Train
 
 # The third update never ends on the device. argv: folder of the run
 HANGS = """
@@ -44,6 +52,12 @@ session.learn(run, open_run(folder, "x"), Fake(jnp.int32(0)))
 """
 
 
+class Fake(struct.PyTreeNode):
+    """A runner that only counts."""
+
+    update: jax.Array
+
+
 def test_an_update_that_hangs_ends_the_run(tmp_path):
     """The rows before it are there, the stacks are dumped, the exit code says so."""
     words = [sys.executable, "-c", HANGS, str(tmp_path / "run"), "watchdog=5.0"]
@@ -52,6 +66,18 @@ def test_an_update_that_hangs_ends_the_run(tmp_path):
     assert "error: update 3 runs for" in done.stderr and "it hangs" in done.stderr
     assert "hread 0x" in done.stderr and 'session.py", line' in done.stderr
     assert (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") == 2
+
+
+def test_waiting_for_the_other_processes_is_watched(tmp_path, monkeypatch):
+    """Before each of three updates all processes are asked whether to go on, within what the watchdog counts as that update."""
+    dogs, asked = [], []
+    config, document = load_config("ppo_town", ("best_by=wallet",))
+    update = lambda runner: (Fake(runner.update + 1), {"wallet": jnp.float32(1.0)})
+    monkeypatch.setattr(session, "Watchdog", lambda factor: dogs.append(Watchdog(factor)) or dogs[-1])
+    monkeypatch.setattr(session, "most", lambda *numbers: asked.append(dogs[-1]._number) or numbers)
+    run = runs.Setup(tmp_path / "x", config, document, document, load("town"), Train(None, update, 3, 1), None)
+    session.learn(run, open_run(run.folder, ""), Fake(jnp.int32(0)))
+    assert asked == [1, 2, 3, 0]
 
 
 def test_nobody_looks_where_the_factor_is_0(monkeypatch):

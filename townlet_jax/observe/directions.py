@@ -68,7 +68,6 @@ def way_values(world: World, state: State) -> list[Array]:
     hops[0] = jnp.where(steps < UNREACHABLE, hops[0], jnp.int8(ARRIVED))
     if static.names.jobs:
         hops.append(world.map.next_hop[cell, employment.post_target(world, state)[:, None]])
-    home = static.num_facilities * static.num_places + static.num_posts + world.map.agent_home.astype(jnp.int32)
-    hops.append(world.map.next_hop[cell, home[:, None]])
+    hops.append(world.map.next_hop[cell, employment.home_target(world)[:, None]])
     hop = jnp.concatenate(hops, axis=1)
     return [(hop[:, :, None] == jnp.arange(len(DIRECTIONS), dtype=hop.dtype)).astype(jnp.float32)]

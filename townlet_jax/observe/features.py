@@ -150,8 +150,7 @@ def options_fields(world: World) -> list[Feature]:
 def options_values(world: World, state: State) -> list[Array]:
     """What one is doing."""
     slot, static = state.slots["intents"], world.static
-    homes = static.num_facilities * static.num_places + static.num_posts
-    home = world.map.distance[state.agents.cell, homes + world.map.agent_home.astype(jnp.int32)]
+    home = world.map.distance[state.agents.cell, employment.home_target(world)]
     return [
         one_hot(slot.option, static.actions.num_options),
         share(slot.commit, 120.0),

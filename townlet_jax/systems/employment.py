@@ -77,6 +77,12 @@ def post_target(world: World, state: State) -> Array:
     return world.static.num_facilities * world.static.num_places + jnp.where(post == NOTHING, 0, post)
 
 
+def home_target(world: World) -> Array:
+    """Where each agent's home is in the tables of `Map`: i32[A]; homes come after the posts."""
+    static = world.static
+    return static.num_facilities * static.num_places + static.num_posts + world.map.agent_home.astype(jnp.int32)
+
+
 def at_post(world: World, state: State) -> Array:
     """Who stands at the own post, or one step from it: bool[A]."""
     employed = post_of(world, state) != NOTHING

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from ..core import blocks, fixed, ties
 from ..core.grid import ARRIVED, UNREACHABLE
 from ..types import NOBODY, Array, State, World
+from . import employment
 from .relationships import affinity, avoids
 
 NEAREST = 4  # people whom the primitives talk_0 to talk_3 name
@@ -53,8 +54,7 @@ def sought(world: World, state: State) -> Array:
     """
     static, cell = world.static, state.agents.cell
     rows, cols = ties.apart(cell, static.width)
-    home = static.num_facilities * static.num_places + static.num_posts + world.map.agent_home.astype(jnp.int32)
-    in_town = blocks.once(world.map.distance[cell, home] < UNREACHABLE)
+    in_town = blocks.once(world.map.distance[cell, employment.home_target(world)] < UNREACHABLE)
     able = welcome(world, state) & in_town[:, None] & in_town[None, :]
     score = affinity(world, state) - (rows + cols).astype(jnp.int32) * EFFORT
     return ties.best(score, able, 1)[:, 0]

@@ -182,7 +182,7 @@ def walk_target(world: World, state: State, slot: Slot) -> tuple[Array, Array]:
         works = (slot.option == layout.work) & (post != NOTHING)
         target, has = jnp.where(works, posts + post, target), has | works
     goes_home = slot.option == layout.home
-    target = jnp.where(goes_home, posts + static.num_posts + world.map.agent_home.astype(jnp.int32), target)
+    target = jnp.where(goes_home, employment.home_target(world), target)
     return jnp.where(has | goes_home, target, 0), has | goes_home
 
 

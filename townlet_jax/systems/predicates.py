@@ -113,8 +113,7 @@ def columns(world: World, state: State, tick: Array, facility: Array) -> list[Ar
 def agent_values(world: World, state: State, tick: Array) -> list[Array]:
     """What does not depend on the facility: [A] or [] each."""
     static, agents = world.static, state.agents
-    homes = static.num_facilities * static.num_places + static.num_posts
-    home = homes + world.map.agent_home.astype(jnp.int32)
+    home = employment.home_target(world)
     found = [
         *agents.needs.T,
         agents.wallet,

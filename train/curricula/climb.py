@@ -12,7 +12,7 @@ from townlet_jax.telemetry import kpis, measure
 from townlet_jax.types import World
 
 from .. import runs
-from ..checkpoint import finished, rewind, save
+from ..checkpoint import finished, rewind
 from ..logging import CONFIG, Run, RunError, open_run
 from ..types import Array, Runner
 from .chronicle import Event
@@ -127,7 +127,7 @@ def begin_event(plan: Plan, events: list[Event], folder: Path, name: str) -> Eve
 
 def first_runner(run: runs.Setup, folder: Path, event: Event) -> Runner:
     """The runner at the start of a stage: fresh, with what the stage before has learned if there was one."""
-    fresh = jax.jit(run.train.init)(jax.random.key(run.config.seed))
+    fresh = runs.fresh(run)
     if not event["after"]:
         return fresh
     before = runs.existing(folder / event["after"])
@@ -148,7 +148,8 @@ def enter(plan: Plan, folder: Path, event: Event) -> tuple[runs.Setup, Run, Runn
         RunError: the disk refuses.
     """
     place = folder / event["folder"]
-    if finished(place / runs.CHECKPOINTS):
+    begun = (place / CONFIG).exists()
+    if begun and finished(place / runs.CHECKPOINTS):
         run = runs.existing(place)
         runner, manifest = runs.load_runner(run)
         step = manifest.step
@@ -156,15 +157,7 @@ def enter(plan: Plan, folder: Path, event: Event) -> tuple[runs.Setup, Run, Runn
         log = open_run(place, runs.texts(run)[0], resume=True)
     else:
         run = runs.new(place, *learner_of(plan, event["stage"], event["visit"], event["curiosity"]))
-        config_text, world_text = runs.texts(run)
-        log = open_run(place, config_text, resume=(place / CONFIG).exists())
-        try:
-            (place / runs.WORLD).write_text(world_text)
-        except OSError as error:
-            raise RunError(f"cannot write into {place}: {error.strerror}") from None
-        runner, step = first_runner(run, folder, event), 0
-        store = runs.checkpoints(run)
-        rewind(store, -1)
-        save(store, 0, runner, runs.identity(run))
+        step, runner = 0, first_runner(run, folder, event)
+        log = runs.begin(run, runner, resume=begun)
     log.truncate_after(step)
     return gentled(plan, run, event), log, runner

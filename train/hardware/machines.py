@@ -83,7 +83,18 @@ def joined(options: Namespace) -> Iterator[None]:
     except REFUSALS as error:
         _end(str(error))
     except jax.errors.JaxRuntimeError as error:
-        _end(f"lost the other processes: {' '.join(str(error).split())[:300]}")
+        _end(exhausted(error) or f"lost the other processes: {_line(error)}")
+
+
+def exhausted(error: Exception) -> str:
+    """What to tell of a device that is out of memory; nothing if the error is another one."""
+    if "RESOURCE_EXHAUSTED" not in str(error):
+        return ""
+    return f"out of memory: lower num_envs, num_steps or reset_pool, or raise num_minibatches ({_line(error)})"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _connect(options: Namespace) -> None:

@@ -19,12 +19,11 @@ from townlet_jax.types import World
 
 from ..config import TrainConfig
 from ..learner import init, program_of
-from ..networks import Array
 from ..program import Program
 from ..rollout import observe
 from ..sharding import specs
 from ..storage.leaves import is_key
-from ..types import Runner, Transition
+from ..types import Array, Runner, Transition
 
 MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 KEY_BYTES = 8  # of a key

@@ -14,6 +14,7 @@ from ..logging import RunError
 
 LONGEST = 4096  # bytes of a message
 RETRY = 0.2  # seconds between two attempts to connect
+PATIENCE = 5.0  # seconds in which who has connected must say who it is
 
 
 def address_of(text: str) -> tuple[str, int]:
@@ -67,7 +68,7 @@ def _receive(port: int, count: int, until: float) -> None:
                 missing = ", ".join(str(i) for i in range(1, count) if i not in there)
                 wrong = f"of {count} processes these did not come in time: {missing}"
                 break
-            said = _heard(other, until)
+            said = _heard(other, min(until, time.monotonic() + PATIENCE))
             if not {"index", "count"} <= said.keys():
                 continue  # somebody else knocked
             wrong = _fault(said, count, there)
