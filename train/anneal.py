@@ -92,6 +92,20 @@ class Steering:
         return runner.replace(hyper=hyper)
 
 
+def passed(path: Path) -> bool:
+    """Whether a clone passed its gate, by its `bc.json`; a run that is no clone has none, and may begin all the same.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        return json.loads(path.read_text())["passed"] is True
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} cannot be read: {error!r}") from None
+
+
 def prepared(options: argparse.Namespace) -> tuple[runs.Setup, Runner]:
     """A run that begins with a clone's weights; nothing is written yet.
 
@@ -101,9 +115,9 @@ def prepared(options: argparse.Namespace) -> tuple[runs.Setup, Runner]:
     """
     runs.keep_world(options.set, "the clone's")
     source = runs.existing(options.clone)
-    cloned = options.clone / CLONED
-    if cloned.is_file() and not json.loads(cloned.read_text()).get("passed") and not options.any_clone:
-        raise RunError(f"{options.clone} missed its gate (see {cloned}): clone it better, or take it with --any-clone")
+    if not options.any_clone and not passed(options.clone / CLONED):
+        told = f"(see {options.clone / CLONED}): clone it better, or take it with --any-clone"
+        raise RunError(f"{options.clone} missed its gate {told}")
     weights = runs.load_runner(source)[0].params
     overrides = (*DEFAULTS, *options.set, f"name={options.name}")
     config, document = load_config(options.clone / CONFIG, overrides)

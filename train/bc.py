@@ -21,7 +21,7 @@ from townlet_jax.config.load import read_yaml
 from . import runs
 from .cli import command
 from .cloning import Cloning, Learner, cloning, epoch, held_out
-from .config import load_config
+from .config import TrainConfig, load_config
 from .datasets import shards
 from .datasets.dataset import Dataset, open_dataset, split
 from .logging import RunError, vacant
@@ -48,7 +48,8 @@ def setup(options: argparse.Namespace, dataset: Dataset) -> runs.Setup:
     """A run in the dataset's own world that has not begun; nothing is written yet. Its configuration names that world.
 
     Raises:
-        RunError: decisions of the dataset are of another length than those of the configuration, or another world is asked for.
+        RunError: decisions of the dataset are of another length than those of the configuration, another world is asked for, or the
+            dataset has no values to learn from.
         ConfigError: the configuration is wrong, or does not fit the world.
     """
     runs.keep_world(options.set, "the dataset's")
@@ -61,7 +62,24 @@ def setup(options: argparse.Namespace, dataset: Dataset) -> runs.Setup:
             f"ticks_per_decision {config.ticks_per_decision} is not that of {dataset.folder}, {every}:"
             f" capture with --every {config.ticks_per_decision}, or --set ticks_per_decision={every}"
         )
+    values_known(config, dataset)
     return runs.setup(options.runs / config.name, config, document, read_yaml(dataset.folder / shards.WORLD))
+
+
+def values_known(config: TrainConfig, dataset: Dataset) -> None:
+    """Refuse a dataset whose policies expected nothing, or in another scale than the learner's, where values are learned from them.
+
+    Raises:
+        RunError: names the policy, or the scale.
+    """
+    for sample in dataset.manifest.samples if config.bc.value == "teacher" else ():
+        if sample.policy.split()[0] in ("scripted", "random"):
+            raise RunError(f"bc.value 'teacher': the policy {sample.policy!r} of {dataset.folder} expects nothing")
+        if sample.reward_scale != config.reward_scale:
+            raise RunError(
+                f"bc.value 'teacher': the values of {dataset.folder} have reward_scale {sample.reward_scale}, the"
+                f" configuration has {config.reward_scale}: --set reward_scale={sample.reward_scale}"
+            )
 
 
 def clone(run: runs.Setup, learns: Dataset, tests: Dataset) -> tuple[Any, list[dict[str, float]]]:

@@ -37,7 +37,9 @@ class Annealed(Section):
 class TrainConfig(Section):
     """One PPO run. Names are those of CleanRL; a step is one decision of one agent, which lasts `ticks_per_decision` ticks."""
 
-    name: str = Field("ppo", pattern=r"^[A-Za-z0-9_.-]{1,60}$", description="the run folder is runs/<name>")
+    name: str = Field(
+        "ppo", pattern=r"^[A-Za-z0-9_.-]{0,59}[A-Za-z0-9_-]$", description="the run folder is runs/<name>"
+    )
     world: str = Field("town", description="a shipped world, or a path to its YAML")
     world_set: tuple[str, ...] = Field((), description="changes to the world, such as observation.variant=compact")
     seed: int = Field(0, ge=0, lt=2**32, description="of everything random in the run")

@@ -94,7 +94,7 @@ def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
         if getattr(options, flag):
             raise RunError(f"--resume goes on with the run as it is: --{flag.replace('_', '-')} cannot change it")
     with machines.agreed() as same:
-        run = runs.existing(options.resume)
+        run = runs.existing(options.resume, learns=True)
         store, runner, step = runs.checkpoints(run), None, 0
         if runs.finished_saves(run):
             runner, manifest = runs.load_runner(run, report=to_stderr if machines.first() else silent)

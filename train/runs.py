@@ -57,8 +57,10 @@ class Setup(NamedTuple):
     mesh: Mesh | None  # devices over which the towns are spread; None for one
 
 
-def setup(folder: Path, config: TrainConfig, document: Document, world_document: Document) -> Setup:
-    """Compile the world and check that it fits the learner.
+def setup(
+    folder: Path, config: TrainConfig, document: Document, world_document: Document, learns: bool = True
+) -> Setup:
+    """Compile the world and check that it fits the learner; who only plays (`learns` is False) needs no teacher.
 
     Raises:
         ConfigError: the world cannot be compiled.
@@ -87,7 +89,7 @@ def setup(folder: Path, config: TrainConfig, document: Document, world_document:
             )
     fits(world, config)
     mesh = mesh_of(config.shards)
-    train = make_train(world, config, teacher_of(world, config), mesh)
+    train = make_train(world, config, teacher_of(world, config) if learns else None, mesh)
     return Setup(folder, config, document, world_document, world, train, mesh)
 
 
@@ -164,8 +166,8 @@ def keep_world(words: list[str], whose: str) -> None:
             raise RunError(f"--set {key} is not allowed: the run is in {whose} world")
 
 
-def existing(folder: Path) -> Setup:
-    """The setup of a run that was begun, from its own folder.
+def existing(folder: Path, learns: bool = False) -> Setup:
+    """The setup of a run that was begun, from its own folder; to go on with it (`learns`) its teacher must be there, too.
 
     Raises:
         RunError: there is no such run.
@@ -174,7 +176,7 @@ def existing(folder: Path) -> Setup:
     if not (folder / CONFIG).is_file() or not (folder / WORLD).is_file():
         raise RunError(f"{folder} holds no run ({CONFIG} and {WORLD} are missing there)")
     document = read_yaml(folder / CONFIG)
-    return setup(folder, validate(TrainConfig, document), document, read_yaml(folder / WORLD))
+    return setup(folder, validate(TrainConfig, document), document, read_yaml(folder / WORLD), learns)
 
 
 def identity(run: Setup) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from train.anneal import Steering, verdict
 from train.collect import decide, lessons
 from train.config import load_config
 from train.learner import program_of
-from train.logging import read_rows
+from train.logging import RunError, read_rows
 from train.players import memoryless
 from train.types import Hyper
 
@@ -222,6 +222,14 @@ def test_a_clone_that_missed_its_gate_is_refused(tiny_run, tmp_path, capsys):
     (tmp_path / "clone" / "bc.json").write_text('{"passed": false}')
     assert run_command(anneal.main, *words(tmp_path / "clone", tmp_path)) == 2
     assert "missed its gate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", "\0"])
+def test_a_damaged_verdict_is_told(tmp_path, text):
+    (tmp_path / "bc.json").write_text(text)
+    with pytest.raises(RunError, match="bc.json cannot be read"):
+        anneal.passed(tmp_path / "bc.json")
+    assert anneal.passed(tmp_path / "none.json")
 
 
 def test_a_run_of_another_command_is_not_resumed(tiny_run, tmp_path, capsys):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_runs import TINY
 
-from townlet_jax import engine
+from townlet_jax import ConfigError, engine
 from townlet_jax.systems.intents import WAIT_ACTION
 from train import runs
 from train.config import load_config
@@ -53,3 +53,25 @@ def test_who_has_a_memory_or_lives_elsewhere_is_no_teacher(tiny_run, tmp_path):
     ):
         with pytest.raises(RunError, match=message):
             setup(tmp_path, *words, f"teacher={teacher}")
+
+
+def test_who_was_taught_plays_without_the_teacher(tiny_run, tmp_path):
+    """The teacher's folder is gone: the run can be played, and to go on with it is refused."""
+    teacher = tmp_path / "teacher"
+    shutil.copytree(tiny_run, teacher)
+    run = setup(tmp_path, f"teacher={teacher}", "mix=0.5")
+    texts = runs.texts(run)
+    run.folder.mkdir()
+    for name, text in zip(("config.yaml", "world.yaml"), texts):
+        (run.folder / name).write_text(text)
+    shutil.rmtree(teacher)
+    assert runs.existing(run.folder).config.teacher == str(teacher)
+    with pytest.raises(RunError, match="holds no run"):
+        runs.existing(run.folder, learns=True)
+
+
+def test_names_of_dots_alone_are_refused():
+    for name in (".", "..", "a."):
+        with pytest.raises(ConfigError, match="name"):
+            load_config("ppo_town", (f"name={name}",))
+    assert load_config("ppo_town", ("name=v1.2",))[0].name == "v1.2"

@@ -150,7 +150,7 @@ def enter(plan: Plan, folder: Path, event: Event) -> tuple[runs.Setup, Run, Runn
     place = folder / event["folder"]
     begun = (place / CONFIG).exists()
     if begun and finished(place / runs.CHECKPOINTS):
-        run = runs.existing(place)
+        run = runs.existing(place, learns=True)
         runner, manifest = runs.load_runner(run)
         step = manifest.step
         rewind(runs.checkpoints(run), step)

@@ -57,7 +57,7 @@ class Span(Section):
 class Shared(Section):
     """What sweeps and populations have in common."""
 
-    name: str = Field("sweep", pattern=r"^[A-Za-z0-9_.-]{1,60}$", description="the folder is runs/<name>")
+    name: str = Field("sweep", pattern=r"^[A-Za-z0-9_.-]{0,59}[A-Za-z0-9_-]$", description="the folder is runs/<name>")
     base: str = Field(
         "ppo_town", description="the training configuration of all members: a shipped one, or a YAML file"
     )
