@@ -157,6 +157,13 @@ def test_the_value_loss_is_eased_in():
         ({"ppo": {**PPO, "num_env": 3}}, "num_env: unknown key"),
         ({"ppo": {**PPO, "world": "m3"}}, "ppo.world: the stages say that"),
         ({"ppo": {**PPO, "num_minibatches": 3}}, "num_minibatches 3 must divide num_envs 8"),
+        ({"ppo": {**PPO, "world_set": 5}}, "ppo.world_set: 5 is no list of texts"),
+        ({"ppo": {**PPO, "world_set": "num_agents=8"}}, "ppo.world_set: 'num_agents=8' is no list of texts"),
+        ({"ppo": {**PPO, "world_set": [8]}}, "ppo.world_set: [8] is no list of texts"),
+        (
+            {"stages": [{**TINY["stages"][0], "ppo": {"world_set": None}}], "gates": {}},
+            "stages.0.ppo.world_set: None is no list of texts",
+        ),
         ({"curiosity_until": "m9"}, "curiosity_until: there is no stage 'm9'"),
     ],
 )
