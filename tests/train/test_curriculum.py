@@ -339,6 +339,42 @@ def test_a_damaged_chronicle_is_refused(tmp_path):
         read_events(tmp_path)
 
 
+BEGIN = {"event": "begin", "stage": "m0", "folder": "m0", "visit": 0, "after": "", "step": 0, "agent_decisions": 0}
+BEGIN["curiosity"] = None
+END = {"event": "end", "stage": "m0", "update": 4, "why": "gate", "next": "m1"}
+DAMAGED = [
+    *(
+        ([{key: value for key, value in BEGIN.items() if key != name}], f"{name} is missing")
+        for name in BEGIN
+        if name != "event"
+    ),
+    *(
+        ([BEGIN, {key: value for key, value in END.items() if key != name}], f"{name} is missing")
+        for name in ("why", "next", "update")
+    ),
+    ([BEGIN, {"event": "order", "word": "hold"}], "update is missing from order"),
+    ([BEGIN, {"event": "order", "update": "x", "word": "hold"}], "update of order cannot be 'x'"),
+    ([BEGIN, {"event": "window", "stage": "m0", "updates": [1]}], "updates of window cannot be [1]"),
+    ([BEGIN, {"event": "strike"}], "there is no event 'strike'"),
+    ([BEGIN, {"event": []}], "there is no event []"),
+    ([{**BEGIN, "curiosity": "x"}], "curiosity of begin cannot be 'x'"),
+    ([{**BEGIN, "stage": "m9"}], "there is no stage 'm9' (allowed: m0, m1)"),
+    ([BEGIN, {**END, "next": "m9"}], "there is no stage 'm9'"),
+    ([order_event(1, "hold")], "no stage begins there"),
+]
+
+
+@pytest.mark.parametrize(("events", "message"), DAMAGED)
+def test_events_that_lack_something_are_told_on_a_resume(events, message, tmp_path, capsys):
+    (tmp_path / "curriculum.yaml").write_text(written(tmp_path).read_text())
+    write_events(tmp_path, events)
+    before = (tmp_path / "stages.jsonl").read_bytes()
+    assert climbed(tmp_path, "--resume", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert message in error and "stages.jsonl" in error and "Traceback" not in error
+    assert (tmp_path / "stages.jsonl").read_bytes() == before
+
+
 def test_a_learner_of_one_stage_is_an_ordinary_one(tmp_path):
     config, document = learner_of(load_plan(written(tmp_path)), "m1", 1, 0.05)
     assert isinstance(config, TrainConfig) and config.name == "m1" and config.total_timesteps == 1280
