@@ -18,6 +18,7 @@ from . import runs
 from .cli import command
 from .curricula.chronicle import (
     DERIVED,
+    STAGES,
     Event,
     order_event,
     orders_of,
@@ -93,7 +94,7 @@ def prepare(climb: Climb, options: argparse.Namespace) -> str:
     """Write down the curriculum and its first stage. Returns the order of the command line that is to be carried out, if any.
 
     Raises:
-        RunError: the folder holds something already, or the disk refuses.
+        RunError: the folder holds something already, its events are damaged, or the disk refuses.
     """
     plan, folder = climb.plan, climb.folder
     if not options.resume:
@@ -105,6 +106,12 @@ def prepare(climb: Climb, options: argparse.Namespace) -> str:
             raise RunError(f"cannot write into {folder}: {error.strerror}") from None
     word = ADVANCE if options.advance else HOLD if options.hold else AUTO if options.auto else ""
     events = read_events(folder)
+    if events and not this_visit(events):
+        raise RunError(f"{folder / STAGES} is damaged: no stage begins there")
+    for event in events:
+        for name in (event.get("stage"), event.get("next")):
+            if name and name not in plan.names:
+                raise RunError(f"{folder / STAGES}: there is no stage {name!r} (allowed: {', '.join(plan.names)})")
     if not events:
         write_events(folder, [begin_event(plan, [], folder, options.stage or plan.names[0])])
     elif events[-1]["event"] != "end":

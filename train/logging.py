@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
@@ -83,10 +84,14 @@ class Run:
             update: the last update to keep.
 
         Raises:
-            RunError: metrics.jsonl is damaged before its last line, or the disk refuses.
+            RunError: metrics.jsonl is damaged before its last line, a row has what the first lacks, or the disk refuses.
         """
         rows = [row for row in read_rows(self.folder) if row["update"] <= update]
         self.columns = tuple(rows[0]) if rows else None
+        for row in rows:
+            new = [key for key in row if key not in rows[0]]
+            if new:
+                raise RunError(f'{self.folder / JSONL}: "{new[0]}" at update {row["update"]} is not in the first row')
         lines = [json.dumps(row, allow_nan=False) + "\n" for row in rows]
         self._replace(JSONL, "".join(lines))
         self._replace(CSV, _csv_text(self.columns, rows, header=True) if self.columns else "")
@@ -243,12 +248,15 @@ def _number(key: str, value: Any) -> float | int:
 
 
 def _parse_row(line: str) -> Row | None:
-    """The row of a JSON line, or None where the line is not one."""
+    """The row of a JSON line, or None where the line is not one: a mapping to finite numbers, "update" a whole one."""
     try:
         row = json.loads(line)
-    except json.JSONDecodeError:
+    except ValueError:
         return None
-    return row if isinstance(row, dict) and "update" in row else None
+    if not isinstance(row, dict) or type(row.get("update")) is not int:
+        return None
+    finite = lambda value: type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return row if all(map(finite, row.values())) else None
 
 
 def _csv_text(columns: Sequence[str], rows: Sequence[Row], header: bool) -> str:

@@ -26,7 +26,7 @@ from townlet_jax.config.load import read_yaml
 
 from .cli import command
 from .evaluation.statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
-from .logging import CONFIG, JSONL, RunError
+from .logging import CONFIG, JSONL, RunError, read_rows
 from .runs import WORLD
 from .sweeps import rows
 from .sweeps.curves import draw
@@ -75,13 +75,16 @@ def of_sweep(folder: Path, metric: str) -> dict[str, Group]:
     """The groups of a sweep, or the one group of a population.
 
     Raises:
-        RunError: there is no sweep, it is not complete, or the measure is not logged.
+        RunError: there is no sweep, it is damaged or not complete, or the measure is not logged.
     """
     if not (folder / SWEEP).is_file() or not (folder / rows.MEMBERS).is_file():
         raise RunError(f"{folder} holds no sweep ({SWEEP} and {rows.MEMBERS} are missing there)")
     tree = read_yaml(folder / SWEEP).tree
-    with (folder / rows.MEMBERS).open(encoding="utf-8", newline="") as file:
-        table = list(csv.DictReader(file))
+    try:
+        with (folder / rows.MEMBERS).open(encoding="utf-8", newline="") as file:
+            table = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"cannot read {folder / rows.MEMBERS}: {error}") from None
     values = lambda row: ", ".join(
         f"{key}={value}" for key, value in row.items() if key not in ("member", "block", "seed")
     )
@@ -89,8 +92,12 @@ def of_sweep(folder: Path, metric: str) -> dict[str, Group]:
     curves: dict[int, list[np.ndarray]] = {}
     steps: dict[int, float] = {}
     for row in rows.read(folder / JSONL):
-        check(metric, row)
-        curves.setdefault(row["block"], []).append(np.array([math.nan if x is None else x for x in row[metric]]))
+        check(metric, row, list)
+        at_update = vector(folder, row, metric)
+        mine = curves.setdefault(row["block"], [])
+        mine.append(at_update)
+        if len(at_update) != len(mine[0]):
+            raise RunError(f"{folder / JSONL}: {metric} at update {row['update']} has another number of members")
         steps[row["update"]] = row["agent_steps"]
     lengths = {len(found) for found in curves.values()}
     if sum(len(found[0]) for found in curves.values()) != len(table) or len(lengths) != 1:
@@ -99,14 +106,31 @@ def of_sweep(folder: Path, metric: str) -> dict[str, Group]:
     return grouped(names, np.array(list(steps.values())), joined)
 
 
-def check(metric: str, row: rows.Row) -> None:
-    """Refuse a measure that is not logged.
+def vector(folder: Path, row: rows.Row, metric: str) -> np.ndarray:
+    """A measure of the members of a block: f64[members], NaN where one has diverged.
+
+    Raises:
+        RunError: a value is neither a number nor null, or a counter of the row is no number.
+    """
+    for key in ("block", "update", "agent_steps"):
+        if type(row.get(key)) is not int:
+            raise RunError(f"{folder / JSONL} is damaged: {key} is {row.get(key)!r} in a row, not a whole number")
+    for value in row[metric]:
+        if value is not None and type(value) not in (int, float):
+            where = f"{folder / JSONL} is damaged: {metric} at update {row['update']}"
+            raise RunError(f"{where} has {value!r} (allowed: numbers and null)")
+    return np.array([math.nan if value is None else float(value) for value in row[metric]])
+
+
+def check(metric: str, row: rows.Row, kind: type | tuple[type, ...]) -> None:
+    """Refuse a measure that is not logged; its values are of a kind: lists in a sweep, numbers in a run.
 
     Raises:
         RunError: naming those that are.
     """
-    if metric not in row or metric in ("block", "update"):
-        names = [name for name in row if name not in ("block", "update", "steps_per_second", "decisions_per_second")]
+    measures = [name for name, value in row.items() if isinstance(value, kind) and name not in ("block", "update")]
+    if metric not in measures:
+        names = [name for name in measures if name not in ("steps_per_second", "decisions_per_second")]
         raise RunError(
             f"--metric {metric!r} is not logged (allowed: {listed(sorted(names))}).{suggestion(metric, names)}"
         )
@@ -124,10 +148,12 @@ def of_runs(folders: list[Path], metric: str) -> dict[str, Group]:
         if not (folder / CONFIG).is_file() or not (folder / WORLD).is_file():
             raise RunError(f"{folder} holds no run ({CONFIG} and {WORLD} are missing there)")
         tree = {key: value for key, value in read_yaml(folder / CONFIG).tree.items() if key not in ("name", "seed")}
-        found = list(rows.read(folder / JSONL))
+        found = read_rows(folder)
         if not found:
             raise RunError(f"{folder} has logged nothing")
-        check(metric, found[0])
+        check(metric, found[0], (int, float))
+        if any("agent_steps" not in row for row in found):
+            raise RunError(f"{folder / JSONL} is damaged: a row has no agent_steps")
         kind = json.dumps([tree, read_yaml(folder / WORLD).tree], sort_keys=True)
         names.setdefault(kind, folder.resolve().name)
         curve = (

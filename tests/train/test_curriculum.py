@@ -157,6 +157,13 @@ def test_the_value_loss_is_eased_in():
         ({"ppo": {**PPO, "num_env": 3}}, "num_env: unknown key"),
         ({"ppo": {**PPO, "world": "m3"}}, "ppo.world: the stages say that"),
         ({"ppo": {**PPO, "num_minibatches": 3}}, "num_minibatches 3 must divide num_envs 8"),
+        ({"ppo": {**PPO, "world_set": 5}}, "ppo.world_set: 5 is no list of texts"),
+        ({"ppo": {**PPO, "world_set": "num_agents=8"}}, "ppo.world_set: 'num_agents=8' is no list of texts"),
+        ({"ppo": {**PPO, "world_set": [8]}}, "ppo.world_set: [8] is no list of texts"),
+        (
+            {"stages": [{**TINY["stages"][0], "ppo": {"world_set": None}}], "gates": {}},
+            "stages.0.ppo.world_set: None is no list of texts",
+        ),
         ({"curiosity_until": "m9"}, "curiosity_until: there is no stage 'm9'"),
     ],
 )
@@ -330,6 +337,42 @@ def test_a_damaged_chronicle_is_refused(tmp_path):
     path.write_text(lines[0][:9] + "\n" + lines[1])
     with pytest.raises(RunError, match="line 1 is damaged"):
         read_events(tmp_path)
+
+
+BEGIN = {"event": "begin", "stage": "m0", "folder": "m0", "visit": 0, "after": "", "step": 0, "agent_decisions": 0}
+BEGIN["curiosity"] = None
+END = {"event": "end", "stage": "m0", "update": 4, "why": "gate", "next": "m1"}
+DAMAGED = [
+    *(
+        ([{key: value for key, value in BEGIN.items() if key != name}], f"{name} is missing")
+        for name in BEGIN
+        if name != "event"
+    ),
+    *(
+        ([BEGIN, {key: value for key, value in END.items() if key != name}], f"{name} is missing")
+        for name in ("why", "next", "update")
+    ),
+    ([BEGIN, {"event": "order", "word": "hold"}], "update is missing from order"),
+    ([BEGIN, {"event": "order", "update": "x", "word": "hold"}], "update of order cannot be 'x'"),
+    ([BEGIN, {"event": "window", "stage": "m0", "updates": [1]}], "updates of window cannot be [1]"),
+    ([BEGIN, {"event": "strike"}], "there is no event 'strike'"),
+    ([BEGIN, {"event": []}], "there is no event []"),
+    ([{**BEGIN, "curiosity": "x"}], "curiosity of begin cannot be 'x'"),
+    ([{**BEGIN, "stage": "m9"}], "there is no stage 'm9' (allowed: m0, m1)"),
+    ([BEGIN, {**END, "next": "m9"}], "there is no stage 'm9'"),
+    ([order_event(1, "hold")], "no stage begins there"),
+]
+
+
+@pytest.mark.parametrize(("events", "message"), DAMAGED)
+def test_events_that_lack_something_are_told_on_a_resume(events, message, tmp_path, capsys):
+    (tmp_path / "curriculum.yaml").write_text(written(tmp_path).read_text())
+    write_events(tmp_path, events)
+    before = (tmp_path / "stages.jsonl").read_bytes()
+    assert climbed(tmp_path, "--resume", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert message in error and "stages.jsonl" in error and "Traceback" not in error
+    assert (tmp_path / "stages.jsonl").read_bytes() == before
 
 
 def test_a_learner_of_one_stage_is_an_ordinary_one(tmp_path):

@@ -137,6 +137,29 @@ def test_a_resume_mends_a_cut_line_before_any_row(tmp_path):
     assert read_rows(tmp_path) == [row(1), row(2)]
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["null", "[1]", '{"loss": 1}', '{"update": "x"}', '{"update": null}', '{"update": 1.5}']
+    + [f'{{"update": 1, "loss": {value}}}' for value in ('"x"', "null", "[1]", "true", "NaN", "1e999", "9" * 400)],
+)
+def test_a_line_that_is_not_a_row_is_told_by_its_number(tmp_path, line):
+    open_run(tmp_path, "").log(row(1))
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n" + json.dumps(row(3)) + "\n")
+    with pytest.raises(RunError, match="line 2 is damaged"):
+        open_run(tmp_path, "", resume=True)
+
+
+def test_a_first_row_that_lost_a_column_is_told(tmp_path):
+    open_run(tmp_path, "").log(row(1))
+    lines = [{"update": 1, "agent_steps": 1000}, row(2)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    before = files(tmp_path)
+    with pytest.raises(RunError, match='"return_per_day" at update 2 is not in the first row'):
+        open_run(tmp_path, "", resume=True)
+    assert files(tmp_path) == before
+
+
 def test_a_resume_keeps_the_columns(tmp_path):
     open_run(tmp_path, "").log(row(1))
     with pytest.raises(RunError, match='new key "late"'):

@@ -107,3 +107,50 @@ def test_refused_reports(tmp_path, tiny_run, capsys):
     ):
         assert run_command(report.main, *words) == 2
         assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("metric", ["agent_steps", "steps_per_second", "update", "walet"])
+def test_only_what_members_have_can_be_reported_of_a_sweep(tmp_path, capsys, metric):
+    folder = sweep_at(tmp_path)
+    lines = [{**json.loads(line), "steps_per_second": 9.0} for line in (folder / "metrics.jsonl").open()]
+    rows.write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    assert run_command(report.main, "--sweep", folder, "--metric", metric) == 2
+    told = capsys.readouterr().err
+    assert f"--metric '{metric}' is not logged" in told and "(allowed: return_per_day)" in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"return_per_day": ["x", 1.0, 1.0, 1.0]}, "return_per_day at update 11 has 'x'"),
+        ({"return_per_day": [[1.0], 1.0, 1.0, 1.0]}, "return_per_day at update 11 has [1.0]"),
+        ({"return_per_day": [1.0]}, "return_per_day at update 11 has another number of members"),
+        ({"block": None}, "block is None"),
+        ({"block": [0]}, "block is [0]"),
+        ({"update": "x"}, "update is 'x'"),
+        ({"agent_steps": "x"}, "agent_steps is 'x'"),
+    ],
+)
+def test_a_damaged_row_of_a_sweep_is_told(tmp_path, capsys, changes, told):
+    folder = sweep_at(tmp_path)
+    sound = {"block": 1, "update": 11, "agent_steps": 1100, "return_per_day": [1.0] * 4}
+    rows.append(folder / "metrics.jsonl", [{**sound, **changes}])
+    assert run_command(report.main, "--sweep", folder) == 2
+    error = capsys.readouterr().err
+    assert told in error and "metrics.jsonl" in error and error.count("\n") == 1
+
+
+def test_a_damaged_table_of_members_is_told(tmp_path, capsys):
+    folder = sweep_at(tmp_path)
+    (folder / "members.csv").write_bytes(b"member,seed\n\xff\xfe,0\n")
+    assert run_command(report.main, "--sweep", folder) == 2
+    assert "members.csv" in capsys.readouterr().err
+
+
+def test_text_in_the_row_of_a_run_is_told_by_its_line(tmp_path, capsys):
+    rows.write_text(tmp_path / "config.yaml", "name: x\n")
+    rows.write_text(tmp_path / "world.yaml", "name: x\n")
+    lines = [{"update": update, "agent_steps": 9, "wallet": wallet} for update, wallet in enumerate((1.0, "x", 2.0))]
+    rows.append(tmp_path / "metrics.jsonl", lines)
+    assert run_command(report.main, "--run", tmp_path, "--metric", "wallet") == 2
+    assert "metrics.jsonl line 2 is damaged" in capsys.readouterr().err

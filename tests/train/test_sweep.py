@@ -229,6 +229,7 @@ REFUSED = {
     "draws of nothing": ({"draws": 3}, ["draws 3", "random"]),
     "an unknown base": ({"base": "ppo_twon"}, ["ppo_twon", "ppo_town"]),
     "an unknown change": ({"changes": {"num_env": 8}}, ["num_env", "num_envs"]),
+    "a seed for all": ({"changes": {"seed": 3}}, ["changes.seed", "seeds"]),
     "another shape of world": ({"world_grid": {"num_agents": [8, 6]}}, ["num_agents=6", "num_agents", "numbers only"]),
     "a part that is on or off": (
         {"world_grid": {"systems.economy.stipend": [0.0, 0.5]}},

@@ -23,6 +23,21 @@ from .windows import WORDS, Order, Window
 
 STAGES, OVERRIDE = "stages.jsonl", "override"
 DERIVED = ("window", "miss")  # follow from the rows: written anew on a resume
+FIELDS: dict[str, dict[str, Any]] = {  # what each event must have
+    "begin": {
+        "stage": str,
+        "folder": str,
+        "visit": int,
+        "after": str,
+        "step": int,
+        "agent_decisions": int,
+        "curiosity": (int, float, type(None)),
+    },
+    "window": {"stage": str, "updates": list},
+    "order": {"update": int, "word": str},
+    "end": {"stage": str, "update": int, "why": str, "next": str},
+    "miss": {"stage": str, "update": int, "why": str},
+}
 
 Event = dict[str, Any]
 
@@ -31,7 +46,7 @@ def read_events(folder: Path) -> list[Event]:
     """The events of a curriculum; a last line that was cut off is left out.
 
     Raises:
-        RunError: it cannot be read, or a line before the last is damaged.
+        RunError: it cannot be read, a line before the last is damaged, or an event lacks a field.
     """
     path = folder / STAGES
     try:
@@ -42,13 +57,31 @@ def read_events(folder: Path) -> list[Event]:
     for number, line in enumerate(lines, start=1):
         try:
             event = json.loads(line)
-        except json.JSONDecodeError:
+        except ValueError:
             event = None
         if isinstance(event, dict) and "event" in event:
+            fault = fault_of(event)
+            if fault:
+                raise RunError(f"{path} line {number} is damaged: {fault}")
             events.append(event)
         elif number < len(lines):
             raise RunError(f"{path} line {number} is damaged")
     return events
+
+
+def fault_of(event: Event) -> str:
+    """What makes an event none, in words; empty where it is sound."""
+    kind = event["event"]
+    if not isinstance(kind, str) or kind not in FIELDS:
+        return f"there is no event {kind!r} (allowed: {', '.join(FIELDS)})"
+    for key, form in FIELDS[kind].items():
+        if key not in event:
+            return f"{key} is missing from {kind}"
+        if not isinstance(event[key], form) or isinstance(event[key], bool):
+            return f"{key} of {kind} cannot be {event[key]!r}"
+    if kind == "window" and [type(update) for update in event["updates"]] != [int, int]:
+        return f"updates of window cannot be {event['updates']!r} (allowed: the first and the last)"
+    return ""
 
 
 def write_events(folder: Path, events: Sequence[Event]) -> None:

@@ -62,11 +62,16 @@ class Curriculum(Section):
 
     @model_validator(mode="after")
     def known(self) -> "Curriculum":
-        """Stages differ in name, and what names a stage names one that exists."""
+        """Stages differ in name, what names a stage names one that exists, and changes to worlds are lists."""
         names = [stage.name for stage in self.stages]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"stages: there are two of the name {name!r} (allowed: one of each)")
+        of_stages = ((f"stages.{number}.ppo", stage.ppo) for number, stage in enumerate(self.stages))
+        for path, ppo in (("ppo", self.ppo), *of_stages):
+            words = ppo.get("world_set", [])
+            if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+                raise ValueError(f"{path}.world_set: {words!r} is no list of texts (allowed: such as [num_agents=8])")
         if self.curiosity_until:
             named_stage("curiosity_until", self.curiosity_until, names)
         for name, gate in self.gates.items():

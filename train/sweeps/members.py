@@ -79,6 +79,8 @@ class SweepConfig(Shared):
     @model_validator(mode="after")
     def fits(self) -> "SweepConfig":
         """Names are those of float hyper-parameters, no list is empty, and there are not too many members."""
+        if "seed" in self.changes:
+            raise ValueError("changes.seed: each member has its own (allowed: seeds, how many or which)")
         check_names((*self.grid, *self.random))
         both = sorted({*self.grid} & {*self.random})
         if both:
