@@ -9,11 +9,12 @@ import pytest
 from tiny_runs import TINY, run_command, tiny_words
 
 from townlet_jax.worlds import compile_document, read
-from train import collect, ppo
+from train import collect, ppo, runs
 from train.config import load_config
 from train.hardware import memory
 from train.hardware.memory import Estimate, activations, estimate, report, rollout_of, told
 from train.learner import init, program_of
+from train.runs import teacher_of
 
 MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "memory-cpu.json"
 WORDS = ("memory=gru", "teacher=scripted", "mix=0.5")
@@ -30,10 +31,8 @@ def small():
 
 def test_the_rollout_is_the_one_that_is_collected(small):
     """Every leaf has the shape and dtype that `collect.decide` gives it."""
-    from train.runs import teacher_of
-
     program, runner = small
-    program = program._replace(teacher=teacher_of(program.config))
+    program = program._replace(teacher=teacher_of(program.world, program.config))
     step = jax.eval_shape(partial(collect.decide, program), runner, jax.random.key(0))[1][0]
     guess, steps = rollout_of(program, runner), program.config.num_steps
     assert jax.tree.structure(guess) == jax.tree.structure(step)
@@ -110,7 +109,7 @@ def test_a_run_tells_its_memory_before_it_compiles(tmp_path, capsys, monkeypatch
     def stop(run):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ppo, "fresh", stop)
+    monkeypatch.setattr(runs, "fresh", stop)
     assert run_command(ppo.main, *tiny_words(tmp_path, "x")) == 130
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("memory   about ") and lines[1].startswith("warning: ") and "1 kB" in lines[1]
