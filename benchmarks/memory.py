@@ -2,7 +2,8 @@
 
     python benchmarks/memory.py [--out benchmarks/results/memory.json] [NAME ...]
 
-`program` is what XLA lays out for the update: arguments, results that are not in their place, and temporaries. `resident` is how
+`program` is what XLA lays out for the update: arguments, results that are not in their place, and temporaries; the estimate of it is
+`peak`. `resident`, estimated as `whole`, is how
 far the process grew above where it stood when the update was compiled, plus the arguments; on a CPU under Linux only, and less
 where memory that the compiler gave back is used again. Each configuration runs in a process of its own.
 """
@@ -68,8 +69,10 @@ def measure(name: str) -> dict:
         "estimate": need._asdict(),
         "peak": need.peak,
         "program": program,
-        "resident": resident,
         "ratio": round(need.peak / program, 3),
+        "whole": need.whole(1 if mesh is None else mesh.size),
+        "resident": resident,
+        "ratio_resident": resident and round(need.whole(1 if mesh is None else mesh.size) / resident, 3),
     }
 
 
@@ -91,10 +94,10 @@ def grown(update, runner, arguments: int) -> int | None:
 
 def show(row: dict) -> None:
     """Print a line."""
-    sizes = [
-        f"{key} " + ("-" if row[key] is None else f"{row[key] / 1e6:.1f} MB") for key in ("peak", "program", "resident")
-    ]
-    print(f"{row['name']:26}{sizes[0]:>16}{sizes[1]:>20}{sizes[2]:>20}  ratio {row['ratio']}", flush=True)
+    keys = ("peak", "program", "whole", "resident")
+    sizes = [f"{key} " + ("-" if row[key] is None else f"{row[key] / 1e6:.1f} MB") for key in keys]
+    ratios = f"ratios {row['ratio']} {row['ratio_resident']}"
+    print(f"{row['name']:26}" + "".join(f"{size:>20}" for size in sizes) + f"  {ratios}", flush=True)
 
 
 def main() -> None:

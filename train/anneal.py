@@ -19,7 +19,6 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from townlet_jax import policies
@@ -124,10 +123,7 @@ def prepared(options: argparse.Namespace) -> tuple[runs.Setup, Runner]:
     run = runs.setup(options.runs / config.name, config, document, source.world_document)
     if config.teacher == runs.NOBODY:
         raise RunError("teacher 'none' teaches nothing: leave it out, or train with train.ppo")
-    fresh = runs.fresh(run)
-    if jax.tree.map(jnp.shape, fresh.params) != jax.tree.map(jnp.shape, weights):
-        raise RunError(f"the networks of {options.clone} have other sizes than the configuration says")
-    return run, fresh.replace(params=weights)
+    return run, runs.begun_with(run, weights, options.clone)
 
 
 def alone(run: runs.Setup) -> dict[str, float]:
@@ -216,9 +212,9 @@ def main() -> None:
     if options.resume:
         if not options.resume.is_dir():
             raise RunError(f"{options.resume} holds no run")
-        asked = argparse.Namespace(resume=options.resume, config=None, set=options.set, world_set=[], name=None)
+        ppo.unchanged(options, "set")
         with runs.alone(options.resume):
-            sys.exit(work(options, *ppo.resume(asked)))
+            sys.exit(work(options, *ppo.resume(options.resume)))
     run, runner = prepared(options)
     with runs.alone(run.folder):
         sys.exit(work(options, run, begin(run, runner), runner))

@@ -130,10 +130,13 @@ def plan(options: argparse.Namespace) -> Plan:
     if options.run is not None:
         run = runs.existing(options.run)
         runner, manifest = runs.load_runner(run, options.step)
-        document, config = read(options.run / runs.WORLD, ways, "--primitives"), run.config
-        if options.primitives and (config.actions != "options" or config.memory != "none"):
-            its = f"the policy of {options.run} has actions {config.actions!r} and memory {config.memory!r}"
-            raise RunError(f"--primitives is for policies over options without a memory: {its}")
+        document, world, config = run.world_document, run.world, run.config
+        if options.primitives:
+            if config.actions != "options" or config.memory != "none":
+                its = f"the policy of {options.run} has actions {config.actions!r} and memory {config.memory!r}"
+                raise RunError(f"--primitives is for policies over options without a memory: {its}")
+            document = read(options.run / runs.WORLD, ways, "--primitives")
+            world = compile_document(document)
         player, gamma = learned(run.world, config, runner.params, options.greedy), config.gamma
         actions, knows_ways = config.actions, run.world.static.ways
         unit = float(deviation(runner.scaling.moments)) if config.normalise_rewards else 1.0
@@ -142,12 +145,12 @@ def plan(options: argparse.Namespace) -> Plan:
         hashed = policy_hash(runner.params)
     else:
         document = read(options.world or "town", (*options.world_set, *ways), "--world-set")
+        world = compile_document(document)
         player, gamma = memoryless(POLICIES[options.policy], options.every or 1), 1.0
         actions, scale, knows_ways = "all", 1.0, True
         name, hashed = options.policy, folders.hash_of_policy(POLICIES[options.policy])
     if options.primitives:
         player, actions, name = on_foot(player, knows_ways), "primitives", f"{name} on foot"
-    world = compile_document(document)
     missing = [system for system in ("intents", "rewards") if not world.static.has(system)]
     if missing:
         raise RunError(f"nothing can be learned from a world without the system {missing[0]!r}")

@@ -31,8 +31,8 @@ from .curricula.chronicle import (
 from .curricula.climb import begin_event, check, enter, limits_of
 from .curricula.ladder import plot_curriculum
 from .curricula.stages import Plan, load_plan
-from .curricula.windows import ADVANCE, AUTO, HOLD, Verdict, judge
-from .logging import CONFIG, JSONL, Row, RunError, plot_curve, read_rows
+from .curricula.windows import ADVANCE, AUTO, HOLD, Tally, Verdict, judge
+from .logging import CONFIG, JSONL, Row, RunError, plot_curve, read_rows, write_whole
 from .session import learn
 
 DEFAULT, PLAN = "curriculum", "curriculum.yaml"
@@ -100,10 +100,7 @@ def prepare(climb: Climb, options: argparse.Namespace) -> str:
     if not options.resume:
         if any((folder / name).exists() for name in (PLAN, CONFIG, JSONL)):
             raise RunError(f"{folder} already holds a run: continue it with --resume or choose another --name")
-        try:
-            (folder / PLAN).write_text(dump(plan.document.tree), encoding="utf-8")
-        except OSError as error:
-            raise RunError(f"cannot write into {folder}: {error.strerror}") from None
+        write_whole(folder / PLAN, dump(plan.document.tree))
     word = ADVANCE if options.advance else HOLD if options.hold else AUTO if options.auto else ""
     events = read_events(folder)
     if events and not this_visit(events):
@@ -121,15 +118,15 @@ def prepare(climb: Climb, options: argparse.Namespace) -> str:
     return "" if word == ADVANCE else word  # it has just advanced
 
 
-def stand(climb: Climb, run: runs.Setup, rows: list[Row], events: list[Event]) -> Verdict:
-    """How the stage stands after these rows: orders are taken, and windows that are full now are noted and told."""
+def stand(climb: Climb, run: runs.Setup, tally: Tally, events: list[Event]) -> tuple[Verdict, list[Event]]:
+    """How the stage stands, and all events: orders are taken, and windows that are full now are noted and told."""
     visit, stage = this_visit(events), this_visit(events)[0]["stage"]
     before = len(events)
-    events = take_order(climb.folder, climb.plan.names, events, len(rows))
+    events = take_order(climb.folder, climb.plan.names, events, tally.done)
     for event in events[before:]:
         print(f"{stage}: order {event['word']} after update {event['update']}", file=sys.stderr)
     visit = this_visit(events)
-    verdict = judge(rows, climb.plan.gate(stage), orders_of(visit), len(rows), limits_of(climb.plan, run))
+    verdict = judge(tally, orders_of(visit), limits_of(climb.plan, run))
     known = sum(event["event"] == "window" for event in visit)
     limits = climb.plan.curriculum.gates.get(stage, {})
     for window in verdict.windows[known:]:
@@ -137,7 +134,7 @@ def stand(climb: Climb, run: runs.Setup, rows: list[Row], events: list[Event]) -
         events = [*events, window_event(stage, window, limits, decisions)]
         write_events(climb.folder, events)
         print(told(stage, events[-1]), file=sys.stderr)
-    return verdict
+    return verdict, events
 
 
 def told(stage: str, event: Event) -> str:
@@ -173,25 +170,25 @@ def live(climb: Climb, word: str) -> tuple[Verdict, str]:
     begun, asked = this_visit(read_events(climb.folder))[0], ""
     with runs.alone(climb.folder / begun["folder"]):
         run, log, runner = enter(climb.plan, climb.folder, begun)
-        rows: list[Row] = list(read_rows(run.folder))
-        events = cleared(climb, len(rows))
+        tally = Tally(climb.plan.gate(begun["stage"]), limits_of(climb.plan, run).window, read_rows(run.folder))
+        events = cleared(climb, tally.done)
         if word:
-            events = [*events, order_event(len(rows), word)]
+            events = [*events, order_event(tally.done, word)]
             write_events(climb.folder, events)
-        verdict = stand(climb, run, rows, events)
+        verdict, events = stand(climb, run, tally, events)
 
         def follow(row: Row) -> bool:
             """Whether the stage is over with this row."""
-            nonlocal verdict
-            rows.append(row)
-            verdict = stand(climb, run, rows, read_events(climb.folder))
+            nonlocal verdict, events
+            tally.add(row)
+            verdict, events = stand(climb, run, tally, events)
             return bool(verdict.why)
 
         if not verdict.why:
             print(f"{begun['stage']}: {run.train.num_updates} updates at most, in {run.config.world}", file=sys.stderr)
             _, asked = learn(run, log, runner, follow)
     if verdict.why:
-        conclude(climb, begun, len(rows), verdict)
+        conclude(climb, begun, tally.done, verdict)
     return verdict, asked
 
 

@@ -32,7 +32,7 @@ from .cli import command
 from .evaluation import grid, heatmap, sheets, stacking
 from .evaluation.scores import RARE, SHOWN, held_out_keys, town_kpis, town_sums
 from .evaluation.statistics import overlap, probability_of_improvement
-from .logging import RunError
+from .logging import RunError, disk, write_whole
 from .players import Player, memoryless
 from .program import learned
 
@@ -176,14 +176,11 @@ def write(path: Path, text: str | None) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    try:
+    if text is not None:
+        return write_whole(path, text)
+    with disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if text is None:
-            tempfile.TemporaryFile(dir=path.parent).close()
-        else:
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}") from None
+        tempfile.TemporaryFile(dir=path.parent).close()
 
 
 def counted(**numbers: int) -> None:

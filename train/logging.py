@@ -9,8 +9,9 @@ import csv
 import io
 import json
 import math
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import Any, NamedTuple
 CONFIG, JSONL, CSV, CURVE = "config.yaml", "metrics.jsonl", "metrics.csv", "curve.png"
 
 Row = dict[str, float | int]
+
+ANOTHER = ": remove it or choose another --name"  # what to do about a damaged line
 
 
 class RunError(RuntimeError):
@@ -93,20 +96,67 @@ class Run:
             if new:
                 raise RunError(f'{self.folder / JSONL}: "{new[0]}" at update {row["update"]} is not in the first row')
         lines = [json.dumps(row, allow_nan=False) + "\n" for row in rows]
-        self._replace(JSONL, "".join(lines))
-        self._replace(CSV, _csv_text(self.columns, rows, header=True) if self.columns else "")
-
-    def _replace(self, name: str, text: str) -> None:
-        """Exchange a whole file at once: a crash leaves the old one or the new one."""
-        part = self.folder / (name + ".part")
-        with _disk(self.folder / name):
-            part.write_text(text, encoding="utf-8", newline="")
-            part.replace(self.folder / name)
+        write_whole(self.folder / JSONL, "".join(lines))
+        write_whole(self.folder / CSV, _csv_text(self.columns, rows, header=True) if self.columns else "")
 
     def _append(self, name: str, text: str) -> None:
         """Append text; the file is closed, and so flushed, on return."""
-        with _disk(self.folder / name), (self.folder / name).open("a", encoding="utf-8", newline="") as file:
+        with disk(self.folder / name), (self.folder / name).open("a", encoding="utf-8", newline="") as file:
             file.write(text)
+
+
+@contextmanager
+def disk(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a RunError of one line that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot use {path}: {error.strerror or error}") from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Exchange a whole file at once, its folder made if need be: a crash leaves the old one or the new one.
+
+    Raises:
+        RunError: the disk refuses.
+    """
+    part = path.with_name(path.name + ".part")
+    with disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def read_lines(path: Path, sound: Callable[[Any], bool], advice: str = "") -> Iterator[Any]:
+    """The values of a file of JSON lines, one at a time; a last line that was cut off by a crash is left out.
+
+    Args:
+        path: of the file; there need be none.
+        sound: whether a value is one of those that belong there.
+        advice: what to do about a damaged line, for the message.
+
+    Raises:
+        RunError: a line before the last is not sound, or the file cannot be read.
+    """
+    with disk(path):
+        if not path.exists():
+            return
+    with disk(path), path.open(encoding="utf-8", errors="replace") as file:
+        damaged = 0
+        for number, line in enumerate(file, start=1):
+            if damaged:
+                raise RunError(f"{path} line {damaged} is damaged{advice}")
+            try:
+                value = json.loads(line)
+            except ValueError:
+                value = None
+            if value is not None and sound(value):
+                yield value
+            else:
+                damaged = number
 
 
 def vacant(folder: Path) -> None:
@@ -115,7 +165,7 @@ def vacant(folder: Path) -> None:
     Raises:
         RunError: it does, or it cannot be read.
     """
-    with _disk(folder):
+    with disk(folder):
         if any((folder / name).exists() for name in (CONFIG, JSONL, CSV)):
             raise RunError(f"{folder} already holds a run: continue it with --resume or choose another --name")
 
@@ -136,12 +186,12 @@ def open_run(folder: Path, config_text: str, resume: bool = False) -> Run:
     """
     if not resume:
         vacant(folder)
-    with _disk(folder):
+    with disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
     run = Run(folder)
     if resume:
         run.truncate_after(math.inf)
-    run._replace(CONFIG, config_text)
+    write_whole(folder / CONFIG, config_text)
     return run
 
 
@@ -157,17 +207,7 @@ def read_rows(folder: Path) -> list[Row]:
     Raises:
         RunError: a line before the last is not a row, or the file cannot be read.
     """
-    path = folder / JSONL
-    with _disk(path):
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    rows: list[Row] = []
-    for number, line in enumerate(lines, start=1):
-        row = _parse_row(line)
-        if row is not None:
-            rows.append(row)
-        elif number < len(lines):
-            raise RunError(f"{path} line {number} is damaged: remove it or choose another --name")
-    return rows
+    return list(read_lines(folder / JSONL, _is_row, ANOTHER))
 
 
 def plot_curve(folder: Path) -> Path:
@@ -199,7 +239,7 @@ def plot_curve(folder: Path) -> Path:
     for place, (panel, drawn) in enumerate(panels, start=1):
         _draw_panel(figure.add_subplot(height, width, place), panel, drawn, rows)
     path = folder / CURVE
-    with _disk(path):
+    with disk(path):
         figure.savefig(path)
     return path
 
@@ -226,15 +266,6 @@ def _draw_panel(axes: Any, panel: Panel, keys: Sequence[str], rows: Sequence[Row
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False, ncols=1 + len(keys) // 13)
 
 
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a RunError of one line."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"cannot use {path}: {error.strerror or error}") from error
-
-
 def _number(key: str, value: Any) -> float | int:
     """A plain finite Python number of a Python, numpy or jax scalar."""
     try:
@@ -247,16 +278,12 @@ def _number(key: str, value: Any) -> float | int:
     return number
 
 
-def _parse_row(line: str) -> Row | None:
-    """The row of a JSON line, or None where the line is not one: a mapping to finite numbers, "update" a whole one."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(row, dict) or type(row.get("update")) is not int:
-        return None
-    finite = lambda value: type(value) in (int, float) and abs(value) <= sys.float_info.max
-    return row if all(map(finite, row.values())) else None
+def _is_row(value: Any) -> bool:
+    """Whether a JSON value is a row: a mapping to finite numbers, "update" a whole one."""
+    if not isinstance(value, dict) or type(value.get("update")) is not int:
+        return False
+    finite = lambda number: type(number) in (int, float) and abs(number) <= sys.float_info.max
+    return all(map(finite, value.values()))
 
 
 def _csv_text(columns: Sequence[str], rows: Sequence[Row], header: bool) -> str:

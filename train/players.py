@@ -27,6 +27,7 @@ class Choice(NamedTuple):
     action: Array  # i32[A]
     log_prob: Array  # f32[A] of the action under the player; 0 where it cannot be told
     value: Array  # f32[A] what the player expects, in the reward of its learner; 0 where it expects nothing
+    probs: Any = ()  # f32[A, num_actions] the chance of each action; () where it cannot be told
 
 
 class Player(struct.PyTreeNode):

@@ -1,6 +1,8 @@
 """One PPO run from the command line: begin or resume, learn, log, save, and show what was learned.
 
-    python -m train.ppo --config ppo_town [--set learning_rate=1e-3] [--world-set num_agents=6] [--resume runs/NAME]
+    python -m train.ppo --config ppo_town [--set learning_rate=1e-3] [--world-set num_agents=6]
+    python -m train.ppo --resume runs/NAME
+    python -m train.ppo --from runs/NAME [--step best] --name other [--set bc_coef=2]
 
 The learner itself is `train/learner.py`.
 """
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import jax
 
-from townlet_jax.config.load import Document, dump
+from townlet_jax.config.load import dump
 
 from . import runs
 from .checkpoint import rewind, silent, to_stderr
@@ -21,10 +23,11 @@ from .cli import command
 from .config import TrainConfig, load_config
 from .episode import show
 from .hardware import machines, memory
-from .logging import Run, RunError, open_run, plot_curve
+from .logging import CONFIG, Run, RunError, open_run, plot_curve, vacant
 from .promotion.thresholds import Stability, load_gate
 from .promotion.watch import Watch
 from .session import learn, scored
+from .sharding import whole
 from .types import Runner
 
 DEFAULT = "ppo_town"
@@ -38,7 +41,18 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--world-set", action="append", default=[], metavar="A.B=1", help="change the world")
     options.add_argument("--name", help="run folder below --runs; the default is the configuration's name")
     options.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made")
-    options.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    start = options.add_mutually_exclusive_group()
+    start.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
+    start.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="RUN",
+        help="begin another run with the networks, the world and the configuration of this one",
+    )
+    options.add_argument(
+        "--step", type=runs.step_of, help="checkpoint of --from, or best; the newest sound one if left out"
+    )
     options.add_argument(
         "--watch", nargs="?", const="gate", metavar="GATE", help="tell what the canaries of a gate see"
     )
@@ -50,30 +64,56 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def configured(options: argparse.Namespace) -> tuple[TrainConfig, Document]:
-    """The configuration that the command line asks for."""
+def configured(options: argparse.Namespace) -> runs.Setup:
+    """The new run that the command line asks for, its world compiled; nothing is written, so that a refused run leaves no folder.
+
+    Raises:
+        RunError: flags that do not go together, or the run cannot be.
+        ConfigError: the configuration is wrong.
+    """
     name = (f"name={options.name}",) if options.name else ()
-    return load_config(options.config or DEFAULT, (*options.set, *name))
+    if not options.source:
+        if options.step is not None:
+            raise RunError("--step belongs to --from")
+        config, document = load_config(options.config or DEFAULT, (*options.set, *name))
+        return runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+    if options.config or options.world_set:
+        flag = "config" if options.config else "world-set"
+        raise RunError(f"--from takes the configuration and the world of its run: --{flag} cannot be given, too")
+    runs.keep_world(options.set, f"{options.source}'s")
+    source = runs.existing(options.source)
+    config, document = load_config(options.source / CONFIG, (*options.set, *name))
+    return runs.setup(options.runs / config.name, config, document, source.world_document)
 
 
-def planned(options: argparse.Namespace) -> runs.Setup:
-    """A new run, its world compiled; nothing is written yet, so that a refused run leaves no folder."""
-    config, document = configured(options)
-    run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
-    if config.best_by != TrainConfig().best_by:
+def planned(options: argparse.Namespace) -> tuple[runs.Setup, Runner | None]:
+    """A new run, and where it begins if it takes the networks of another one; nothing is written yet.
+
+    Raises:
+        RunError: the run cannot be, its folder holds one, or those networks do not fit it.
+        CheckpointError: they cannot be loaded.
+    """
+    run = configured(options)
+    if run.config.best_by != TrainConfig().best_by:
         shapes = jax.eval_shape(run.train.init, jax.random.key(0))
         scored(run, jax.eval_shape(run.train.update, shapes)[1])
-    return run
+    if not options.source:
+        return run, None
+    vacant(run.folder)
+    report = to_stderr if machines.first() else silent
+    params = runs.load_runner(runs.existing(options.source), options.step, report)[0].params
+    return run, runs.begun_with(run, params, options.source)
 
 
-def begin(run: runs.Setup) -> tuple[runs.Setup, Run, Runner]:
-    """A run at its start: its folder is made now."""
+def begin(run: runs.Setup, runner: Runner | None) -> tuple[runs.Setup, Run, Runner]:
+    """A run at its start: its folder is made now; `runner` is where it begins, None for a fresh one."""
+    saved = None if runner is None else whole(run.mesh, runner)
     with machines.agreed() as same:
         log, same["configuration"] = Run(run.folder), runs.texts(run)
         if machines.first():
-            log = runs.begin(run)
+            log = runs.begin(run, saved)
     announce(run)
-    return run, log, runs.fresh(run)
+    return run, log, runs.fresh(run) if runner is None else runner
 
 
 def announce(run: runs.Setup) -> None:
@@ -84,17 +124,25 @@ def announce(run: runs.Setup) -> None:
         print("\n".join(memory.report(need, here)), file=sys.stderr)
 
 
-def resume(options: argparse.Namespace) -> tuple[runs.Setup, Run, Runner]:
+def unchanged(options: argparse.Namespace, *flags: str) -> None:
+    """Refuse flags that would change a run which is to go on.
+
+    Raises:
+        RunError: names the first of them.
+    """
+    for flag in flags:
+        if getattr(options, flag) not in (None, []):
+            raise RunError(f"--resume goes on with the run as it is: --{flag.replace('_', '-')} cannot change it")
+
+
+def resume(folder: Path) -> tuple[runs.Setup, Run, Runner]:
     """A run at its newest sound checkpoint, or at its start if it never finished saving one; what was logged after it is dropped.
 
     Raises:
         CheckpointError: there are checkpoints and none is sound; nothing is deleted then.
     """
-    for flag in ("config", "set", "world_set", "name"):
-        if getattr(options, flag):
-            raise RunError(f"--resume goes on with the run as it is: --{flag.replace('_', '-')} cannot change it")
     with machines.agreed() as same:
-        run = runs.existing(options.resume, learns=True)
+        run = runs.existing(folder, learns=True)
         store, runner, step = runs.checkpoints(run), None, 0
         if runs.finished_saves(run):
             runner, manifest = runs.load_runner(run, report=to_stderr if machines.first() else silent)
@@ -131,10 +179,9 @@ def main() -> None:
 
 def print_config(options: argparse.Namespace) -> None:
     """Print configuration and world, resolved."""
-    config, document = configured(options)
-    run = runs.new(options.runs / config.name, config, document, tuple(options.world_set))
+    run = configured(options)
     if machines.first():
-        print(dump(document.tree) + "---\n# the world\n" + runs.texts(run)[1], end="")
+        print(dump(run.document.tree) + "---\n# the world\n" + runs.texts(run)[1], end="")
 
 
 def train(options: argparse.Namespace) -> None:
@@ -142,17 +189,21 @@ def train(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         with machines.agreed():
             limits = load_gate(options.watch).stability if options.watch else None
-            if options.resume and not options.resume.is_dir():
-                raise RunError(f"{options.resume} holds no run")
+            if options.resume:
+                unchanged(options, "config", "set", "world_set", "name", "step")
+                if not options.resume.is_dir():
+                    raise RunError(f"{options.resume} holds no run")
             new = None if options.resume else planned(options)
             if machines.first():
-                stack.enter_context(runs.alone(new.folder if new else options.resume))
+                stack.enter_context(runs.alone(new[0].folder if new else options.resume))
         work(options, new, limits)
 
 
-def work(options: argparse.Namespace, new: runs.Setup | None, limits: Stability | None = None) -> None:
+def work(
+    options: argparse.Namespace, new: tuple[runs.Setup, Runner | None] | None, limits: Stability | None = None
+) -> None:
     """Begin a new run or resume one, learn, and show what was learned; with limits, watch."""
-    run, log, runner = begin(new) if new else resume(options)
+    run, log, runner = begin(*new) if new else resume(options.resume)
     begun = time.perf_counter()
     watch = Watch(run.folder, run.world, limits) if limits and machines.first() else None
     runner, asked = learn(run, log, runner, watch)

@@ -116,7 +116,7 @@ def _functions(network: Network, actions: str, greedy: bool) -> tuple[Any, Any]:
         memory, logits, value = look(network, params, memory, seen, starts)
         chances = MaskedCategorical(logits, seen.action_mask & may_take(world, actions))
         action = chances.mode() if greedy else chances.sample(seed=key)
-        return Choice(action, chances.log_prob(action), value), (memory, state.agents)
+        return Choice(action, chances.log_prob(action), value, chances.probs), (memory, state.agents)
 
     return begin, decide
 

@@ -26,7 +26,7 @@ from townlet_jax.config.load import read_yaml
 
 from .cli import command
 from .evaluation.statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
-from .logging import CONFIG, JSONL, RunError, read_rows
+from .logging import CONFIG, JSONL, RunError, read_rows, write_whole
 from .runs import WORLD
 from .sweeps import rows
 from .sweeps.curves import draw
@@ -255,9 +255,9 @@ def terminal(result: dict[str, Any]) -> Table:
 
 def write(folder: Path, groups: dict[str, Group], result: dict[str, Any]) -> None:
     """Write report.json, report.csv, report.md and report.png; without matplotlib, say so."""
-    rows.write_text(folder / "report.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
-    rows.write_text(folder / "report.csv", rows.table_text(lines(result)))
-    rows.write_text(folder / "report.md", markdown(result))
+    write_whole(folder / "report.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
+    write_whole(folder / "report.csv", rows.table_text(lines(result)))
+    write_whole(folder / "report.md", markdown(result))
     try:
         print(f"picture  {draw(folder / 'report.png', groups, result)}")
     except RunError as error:

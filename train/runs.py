@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from townlet_jax import policies
@@ -21,7 +22,7 @@ from townlet_jax.worlds import compile_document, read
 from .checkpoint import Store, best, finished, open_store, restore, rewind, save, to_stderr
 from .config import TrainConfig
 from .learner import make_train
-from .logging import CONFIG, Run, RunError, open_run, vacant
+from .logging import CONFIG, Run, RunError, open_run, vacant, write_whole
 from .players import Player, memoryless
 from .primitives import on_foot
 from .program import learned
@@ -197,6 +198,23 @@ def fresh(run: Setup) -> Runner:
     return jax.jit(run.train.init)(jax.random.key(run.config.seed))
 
 
+def begun_with(run: Setup, params: Any, source: Path) -> Runner:
+    """A run's runner at its start, but for the networks.
+
+    Args:
+        run: that begins.
+        params: of its networks.
+        source: the folder where they come from, for the message.
+
+    Raises:
+        RunError: they have other sizes.
+    """
+    runner = fresh(run)
+    if jax.tree.map(jnp.shape, runner.params) != jax.tree.map(jnp.shape, params):
+        raise RunError(f"the networks of {source} have other sizes than the configuration says")
+    return runner.replace(params=params)
+
+
 def begin(
     run: Setup, runner: Runner | None = None, files: Mapping[str, str] | None = None, resume: bool = False
 ) -> Run:
@@ -215,12 +233,8 @@ def begin(
     if not resume:
         vacant(run.folder)
     config_text, world_text = texts(run)
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        for name, text in {WORLD: world_text, **(files or {})}.items():
-            (run.folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"cannot write into {run.folder}: {error.strerror}") from None
+    for name, text in {WORLD: world_text, **(files or {})}.items():
+        write_whole(run.folder / name, text)
     store = checkpoints(run)
     rewind(store, -1)
     if runner is not None:

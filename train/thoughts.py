@@ -1,14 +1,12 @@
 """Why somebody did what they did: the chances of a learned policy's choices, or the motive of the scripted citizen.
 
-A player is asked again at every decision of an episode, with the memory that it had then. Its chances come from its own
-`log_prob` of many draws, so nothing of its network needs to be known; a choice that no draw took is not shown.
+A player is asked again at every decision of an episode, with the memory that it had then.
 """
 
 from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from townlet_jax import engine
@@ -18,7 +16,6 @@ from townlet_jax.types import State, World
 
 from .players import Player
 
-DRAWS = 48  # choices that are drawn at each decision
 LEAST = 0.005  # share of the least likely choice that is shown
 SURE = 0.9999  # share of what is no choice
 CHANCES, REASON = "chances when it last had a choice", "why"
@@ -42,17 +39,14 @@ def before(world: World, seed: int, states: State, every: int) -> State:
     )
 
 
-@partial(jax.jit, static_argnames="draws")
-def asked(world: World, player: Player, states: State, key: Any, agent: Any, draws: int) -> tuple[Any, Any]:
-    """What a player chose for one agent at each decision, then what it draws: i32[D, 1 + draws], and the log_prob f32 of each."""
+@jax.jit
+def asked(world: World, player: Player, states: State, key: Any, agent: Any) -> tuple[Any, Any]:
+    """What a player chose for one agent at each decision, i32[D], and the chances that it gave each action, f32[D, N] or ()."""
 
     def decision(memory, state):
         now = engine.stream(engine.tick_key(key, state), "policy")
-        choice, after = player.decide(player.params, world, state, memory, now)
-        again = jax.vmap(lambda key: player.decide(player.params, world, state, memory, key)[0])
-        many = again(jax.random.split(jax.random.fold_in(now, 1), draws))
-        take = lambda part: jnp.concatenate([getattr(choice, part)[agent][None], getattr(many, part)[:, agent]])
-        return after, (take("action"), take("log_prob"))
+        choice, memory = player.decide(player.params, world, state, memory, now)
+        return memory, jax.tree.map(lambda leaf: leaf[agent], (choice.action, choice.probs))
 
     begin = player.begin(world, jax.tree.map(lambda leaf: leaf[0], states))
     return jax.lax.scan(decision, begin, states)[1]
@@ -71,13 +65,12 @@ def chances(world: World, player: Player, seed: int, states: State, agent: int) 
     Empty where the player cannot tell its chances.
     """
     seen = before(world, seed, states, player.every)
-    actions, log_probs = jax.device_get(asked(world, player, seen, jax.random.key(seed), agent, DRAWS))
+    actions, probs = jax.device_get(asked(world, player, seen, jax.random.key(seed), agent))
     names, found, thoughts = world.static.actions.names, [], ()
-    for drawn, shares in zip(actions, np.exp(log_probs)):
-        share = dict(zip(drawn.tolist(), shares.tolist()))
-        ranked = sorted(share.items(), key=lambda pair: -pair[1])
-        if any(value < SURE for value in share.values()):  # else it could do one thing only, or does not tell
-            thoughts = tuple((in_words(names[action]), value) for action, value in ranked if value >= LEAST)
+    for share in probs if isinstance(probs, np.ndarray) else [()] * len(actions):
+        if len(share) and share.max() < SURE:  # else it could do one thing only, or does not tell
+            ranked = sorted(zip(names, share.tolist()), key=lambda pair: -pair[1])
+            thoughts = tuple((in_words(name), value) for name, value in ranked if value >= LEAST)
         found += [thoughts] * player.every
     return found
 

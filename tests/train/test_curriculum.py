@@ -17,7 +17,7 @@ from train.config import TrainConfig
 from train.curricula import climb, ladder
 from train.curricula.chronicle import OVERRIDE, order_event, read_events, take_order, write_events
 from train.curricula.stages import Requirement, learner_of, load_plan, weight_left
-from train.curricula.windows import Limits, Order, judge
+from train.curricula.windows import Limits, Order, Tally, judge
 from train.logging import Run, RunError, read_rows
 
 PPO = {
@@ -58,7 +58,7 @@ def rows_of(*attendance):
 
 
 def verdict(*attendance, orders=(), limits=LIMITS, gate=GATE):
-    return judge(rows_of(*attendance), gate, orders, len(attendance), limits)
+    return judge(Tally(gate, limits.window, rows_of(*attendance)), orders, limits)
 
 
 def test_a_gate_must_hold_for_two_windows_in_a_row():

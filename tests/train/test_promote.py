@@ -238,22 +238,23 @@ def test_the_divergence_of_chances():
     assert float(golden.divergence(p, jnp.array([0.0, 1.0, 0.0]))) == pytest.approx(least, rel=1e-5)
 
 
-def test_chances_are_read_off_from_draws(run):
-    """A player with known chances: those that are drawn are exact, and those that are missed share what is left."""
+def test_a_walk_keeps_the_chances_and_carries_the_memory(run):
+    """A player with known chances, that change with its memory: those of the decision are kept, whoever leads."""
     world = runs.existing(run).world
-    known = jnp.array([0.75, 0.25 - 1e-9, *[1e-9 / 3] * 3])
+    count = len(world.static.actions.names)
 
     def decide(params, world, state, memory, key):
-        action = jax.random.choice(key, 5, (world.static.num_agents,), p=known)
-        return Choice(action, jnp.log(known[action]), jnp.zeros_like(known[action])), memory + 1
+        probs = jnp.zeros((world.static.num_agents, count)).at[:, memory].set(0.75).at[:, memory + 1].set(0.25)
+        action = jax.random.categorical(key, jnp.log(probs))
+        return Choice(action, jnp.log(probs.max(-1)), jnp.zeros(action.shape), probs), memory + 1
 
     player = Player((), 15, lambda world, state: jnp.int32(0), decide)
-    state = engine.reset(world, jax.random.key(0))
-    read = jax.jit(lambda key: golden.chances(world, player, state, jnp.int32(0), key))
-    table, action, memory = read(jax.random.key(1))
-    assert table[:, :2] == pytest.approx(np.tile([0.75, 0.25], (8, 1)), abs=1e-6)
-    assert (table[:, 2:] < 1e-6).all() and table.sum(-1) == pytest.approx(1)
-    assert int(action.max()) <= 1 and int(memory) == 1
+    given = jnp.full((3, 1, world.static.num_agents), 5, jnp.int32)
+    for leads in (True, False):
+        _, (taken, chance, _) = golden.walks(world, player, jax.random.split(jax.random.key(1), 1), given, 15, leads)
+        for decision in range(3):
+            assert chance[decision, 0, :, decision].tolist() == [0.75] * 8
+            assert set(np.unique(taken[decision])) <= ({decision, decision + 1} if leads else {5})
 
 
 def test_what_a_change_of_mind_is(run):

@@ -9,7 +9,7 @@ import pytest
 from tiny_runs import run_command
 
 from train import report
-from train.logging import RunError
+from train.logging import RunError, write_whole
 from train.sweeps import rows
 from train.sweeps.curves import thinned
 
@@ -18,12 +18,12 @@ ENDS = {"0.1": (1.0, 3.0, 5.0, 7.0), "0.2": (4.0, 6.0, 8.0, 10.0)}  # of four se
 
 def sweep_at(folder, blocks=2, lost=False):
     """The folder of a sweep of eight members in blocks of four that climbed from 0 to `ENDS` in ten updates."""
-    rows.write_text(folder / "sweep.yaml", "name: x\n")
+    write_whole(folder / "sweep.yaml", "name: x\n")
     each = [
         {"member": k, "block": k // 4, "seed": k % 4, "learning_rate": rate}
         for k, rate in enumerate(["0.1"] * 4 + ["0.2"] * 4)
     ]
-    rows.write_text(folder / "members.csv", rows.table_text(each))
+    write_whole(folder / "members.csv", rows.table_text(each))
     for block, values in zip(range(blocks), ENDS.values()):
         for update in range(1, 11):
             now = [value * (update / 10 if update < 10 else 1.0) for value in values]
@@ -87,9 +87,9 @@ def test_runs_that_differ_in_their_seed_are_a_group(tmp_path, tiny_run, capsys):
     text = (tiny_run / "config.yaml").read_text()
     for name, config in (("a", text), ("b", text.replace("seed: 0", "seed: 7")), ("c", text + "clip_eps: 0.1\n")):
         config = config.replace("clip_eps: 0.2\n", "", 1) if name == "c" else config
-        rows.write_text(tmp_path / name / "config.yaml", config)
+        write_whole(tmp_path / name / "config.yaml", config)
         for file in ("world.yaml", "metrics.jsonl"):
-            rows.write_text(tmp_path / name / file, (tiny_run / file).read_text())
+            write_whole(tmp_path / name / file, (tiny_run / file).read_text())
     words = [word for name in "abc" for word in ("--run", tmp_path / name)]
     assert run_command(report.main, *words, "--out", tmp_path / "report", "--metric", "wallet") == 0
     result = json.loads((tmp_path / "report/report.json").read_text())
@@ -113,7 +113,7 @@ def test_refused_reports(tmp_path, tiny_run, capsys):
 def test_only_what_members_have_can_be_reported_of_a_sweep(tmp_path, capsys, metric):
     folder = sweep_at(tmp_path)
     lines = [{**json.loads(line), "steps_per_second": 9.0} for line in (folder / "metrics.jsonl").open()]
-    rows.write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    write_whole(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     assert run_command(report.main, "--sweep", folder, "--metric", metric) == 2
     told = capsys.readouterr().err
     assert f"--metric '{metric}' is not logged" in told and "(allowed: return_per_day)" in told
@@ -148,8 +148,8 @@ def test_a_damaged_table_of_members_is_told(tmp_path, capsys):
 
 
 def test_text_in_the_row_of_a_run_is_told_by_its_line(tmp_path, capsys):
-    rows.write_text(tmp_path / "config.yaml", "name: x\n")
-    rows.write_text(tmp_path / "world.yaml", "name: x\n")
+    write_whole(tmp_path / "config.yaml", "name: x\n")
+    write_whole(tmp_path / "world.yaml", "name: x\n")
     lines = [{"update": update, "agent_steps": 9, "wallet": wallet} for update, wallet in enumerate((1.0, "x", 2.0))]
     rows.append(tmp_path / "metrics.jsonl", lines)
     assert run_command(report.main, "--run", tmp_path, "--metric", "wallet") == 2

@@ -143,8 +143,17 @@ def test_the_best_of_a_run_can_be_asked_for(tiny_run, capsys):
     assert manifest.step == wanted == int(runner.update) and manifest.score == pytest.approx(means[wanted])
 
 
+@pytest.fixture
+def heard():
+    """Signals are heard, although the tests may run in the background or under `nohup`."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in Stop.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_asks(name, capfd):
+def test_a_signal_asks(name, heard, capfd):
     with Stop() as stop:
         os.kill(os.getpid(), getattr(signal, name))
         assert stop.asked == name
@@ -163,7 +172,8 @@ def test_a_signal_that_was_ignored_still_is():
 
 
 TERMINAL = """
-import os, pty, sys
+import os, pty, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 child, master = pty.fork()
 if child == 0:
     os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])

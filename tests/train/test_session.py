@@ -65,6 +65,41 @@ def test_resume_drops_what_was_logged_after_the_checkpoint(tiny_run, tmp_path):
     assert same_leaves(again, runs.load_runner(runs.existing(tiny_run))[0])
 
 
+def test_a_run_begins_with_the_networks_of_another(tiny_run, tmp_path):
+    """Everything else begins anew: the world's towns, Adam, the count of updates; and only what is set differs."""
+    words = ("--runs", tmp_path, "--name", "on", "--no-pictures", "--from", tiny_run, "--step", 4)
+    assert run_command(ppo.main, *words, "--set", "ent_coef=0", "--set", "keep_checkpoints=9") == 0
+    source, run = runs.existing(tiny_run), runs.existing(tmp_path / "on")
+    before, after = (runs.load_runner(run, step)[0] for step in (0, None))
+    assert same_leaves(before.params, runs.load_runner(source, 4)[0].params)
+    assert same_leaves(before.replace(params=()), runs.fresh(run).replace(params=()))
+    assert not same_leaves(after.params, before.params) and int(after.update) == 6
+    assert run.config == source.config.model_copy(update={"name": "on", "ent_coef": 0.0, "keep_checkpoints": 9})
+    assert run.world.static.config_id == source.world.static.config_id
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--set", "hidden=[24]"), "have other sizes than the configuration says"),
+        (("--set", "world=m1"), "--set world is not allowed"),
+        (("--config", "ppo_town"), "--config cannot be given, too"),
+        (("--world-set", "num_agents=6"), "--world-set cannot be given, too"),
+        (("--step", "99"), "99"),
+        (("--step", "last"), "the number of a checkpoint, or best"),
+        (("--resume", "x"), "not allowed with argument"),
+    ],
+)
+def test_a_run_cannot_begin_so(tiny_run, words, message, tmp_path, capsys):
+    assert run_command(ppo.main, "--runs", tmp_path, "--name", "on", "--from", tiny_run, *words) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "on" / "config.yaml").exists()
+
+
+def test_a_step_belongs_to_from(tmp_path, capsys):
+    assert run_command(ppo.main, *tiny_words(tmp_path, "x"), "--step", "best") == 2
+    assert "--step belongs to --from" in capsys.readouterr().err
+
+
 def test_a_run_is_not_overwritten(tiny_run, capsys):
     assert run_command(ppo.main, *tiny_words(tiny_run.parent, "tiny")) == 2
     assert "--resume" in capsys.readouterr().err

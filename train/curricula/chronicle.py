@@ -18,7 +18,7 @@ from typing import Any
 
 from townlet_jax.config.errors import suggestion
 
-from ..logging import RunError
+from ..logging import RunError, read_lines, write_whole
 from .windows import WORDS, Order, Window
 
 STAGES, OVERRIDE = "stages.jsonl", "override"
@@ -49,23 +49,12 @@ def read_events(folder: Path) -> list[Event]:
         RunError: it cannot be read, a line before the last is damaged, or an event lacks a field.
     """
     path = folder / STAGES
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from None
     events: list[Event] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            event = None
-        if isinstance(event, dict) and "event" in event:
-            fault = fault_of(event)
-            if fault:
-                raise RunError(f"{path} line {number} is damaged: {fault}")
-            events.append(event)
-        elif number < len(lines):
-            raise RunError(f"{path} line {number} is damaged")
+    for event in read_lines(path, lambda value: isinstance(value, dict) and "event" in value):
+        fault = fault_of(event)
+        if fault:
+            raise RunError(f"{path} line {len(events) + 1} is damaged: {fault}")
+        events.append(event)
     return events
 
 
@@ -90,15 +79,7 @@ def write_events(folder: Path, events: Sequence[Event]) -> None:
     Raises:
         RunError: the disk refuses.
     """
-    path, part = folder / STAGES, folder / (STAGES + ".part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(event, allow_nan=False) + "\n" for event in events)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}") from None
+    write_whole(folder / STAGES, "".join(json.dumps(event, allow_nan=False) + "\n" for event in events))
 
 
 def this_visit(events: Sequence[Event]) -> list[Event]:

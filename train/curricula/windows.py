@@ -1,12 +1,14 @@
 """When a stage of a curriculum ends: its gate against windows of its rows, and what people said meanwhile.
 
-    verdict = judge(rows, gate, orders, done=len(rows), limits)
+    tally = Tally(gate, limits.window)
+    tally.add(row)  # each of the stage
+    verdict = judge(tally, orders, limits)
 
-A window is some updates; the mean of each number over it is compared with the gate. Nothing here remembers anything: the verdict
-follows from the rows and the orders alone, so that a run that was killed comes to the same one.
+A window is some updates; the mean of each number over it is compared with the gate. The verdict follows from the rows and the
+orders alone, so that a run that was killed comes to the same one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from .stages import Requirement
@@ -66,32 +68,48 @@ def window_of(rows: Sequence[Row], gate: Sequence[Requirement], number: int, str
     return Window(number, first, last, means, missed, 0 if missed else streak + 1)
 
 
-def windows_of(rows: Sequence[Row], gate: Sequence[Requirement], size: int) -> tuple[Window, ...]:
-    """All full windows of the rows of a stage; none without a gate."""
-    found: list[Window] = []
-    for start in range(0, len(rows) - size + 1 if gate else 0, size):
-        streak = found[-1].streak if found else 0
-        found.append(window_of(rows[start : start + size], gate, len(found), streak))
-    return tuple(found)
+class Tally:
+    """The windows of a stage so far; of its rows it keeps those of the window that is not full.
+
+    Args:
+        gate: of the stage; () if it lasts its budget, then there are no windows.
+        size: updates in a window.
+        rows: with which to begin.
+    """
+
+    def __init__(self, gate: Sequence[Requirement], size: int, rows: Iterable[Row] = ()):
+        self.gate, self.size = gate, size
+        self.done = 0  # updates
+        self.windows: tuple[Window, ...] = ()
+        self._open: list[Row] = []
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Row) -> None:
+        """Count another update."""
+        self.done += 1
+        if not self.gate:
+            return
+        self._open.append(row)
+        if len(self._open) == self.size:
+            streak = self.windows[-1].streak if self.windows else 0
+            self.windows += (window_of(self._open, self.gate, len(self.windows), streak),)
+            self._open.clear()
 
 
-def judge(
-    rows: Sequence[Row], gate: Sequence[Requirement], orders: Sequence[Order], done: int, limits: Limits
-) -> Verdict:
+def judge(tally: Tally, orders: Sequence[Order], limits: Limits) -> Verdict:
     """How a stage stands after some updates.
 
     Args:
-        rows: of the stage so far, one an update.
-        gate: of the stage; () if it lasts its budget.
+        tally: of its rows so far.
         orders: in the order in which they were given.
-        done: updates.
         limits: of the stage.
 
     Returns:
         The verdict after the last row. An order to go on counts at once; else a gate that has held for long enough ends the
         stage, unless it is held; else the budget does.
     """
-    windows = windows_of(rows, gate, limits.window)
+    windows, done = tally.windows, tally.done
     heard = [order for order in orders if order.update <= done]
     for order in heard:
         if order.word not in (HOLD, AUTO):
@@ -104,7 +122,7 @@ def judge(
         return Verdict(windows)
     if held:
         return Verdict(windows, "budget: spent while the stage was held", missed=True)
-    if not gate:
+    if not tally.gate:
         return Verdict(windows, "budget: spent, and there is no gate")
     last = ", ".join(windows[-1].missed) if windows else "no window was full"
     return Verdict(

@@ -3,7 +3,8 @@
     peak = 2 runners + 2 rollouts + what one minibatch leaves for its gradient
 
 The runner is there as it was and as it becomes, so that a broken update can be refused; the rollout as it was collected, and
-shuffled. The compiler, its programs and Python itself come on top, about 1 to 2 GB of the host. See `benchmarks/memory.py`.
+shuffled. On a CPU the process grows by `RUNTIME` besides. The compiler, its programs and Python itself come on top, about 1 to 2 GB
+of the host. See `benchmarks/memory.py`.
 """
 
 import math
@@ -27,6 +28,7 @@ from ..types import Array, Runner, Transition
 
 MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 KEY_BYTES = 8  # of a key
+RUNTIME = 20_000_000  # bytes: stacks and scratch space of the threads of a CPU; 13 to 40 MB were measured, 20 most of the time
 
 
 class Estimate(NamedTuple):
@@ -40,6 +42,10 @@ class Estimate(NamedTuple):
     def peak(self) -> int:
         """All of it."""
         return sum(self)
+
+    def whole(self, devices: int = 1) -> int:
+        """What a process with so many devices takes: of a CPU, they share its memory; else it is that of one device."""
+        return self.peak * devices + RUNTIME if jax.default_backend() == "cpu" else self.peak
 
 
 def estimate(world: World, config: TrainConfig, devices: int = 1) -> Estimate:
@@ -146,10 +152,10 @@ def report(need: Estimate, devices: int = 1) -> list[str]:
         devices: of this process in the run.
     """
     parts = f"runner {told(need.runner)}, rollout {told(need.rollout)}, minibatch {told(need.minibatch)}"
-    each = "" if devices == 1 else " on each device"
-    lines = [f"memory   about {told(need.peak)}{each}: {parts}"]
-    left = free()
-    asked = need.peak * (devices if jax.default_backend() == "cpu" else 1)
+    each = "" if devices == 1 else f" on each of {devices} devices"
+    asked, left = need.whole(devices), free()
+    runtime = f", runtime {told(RUNTIME)}" if jax.default_backend() == "cpu" else ""
+    lines = [f"memory   about {told(asked)}: {parts}{each}{runtime}"]
     if left is not None and asked > left:
         remedy = {
             "runner": "lower num_envs or reset_pool",

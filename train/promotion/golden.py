@@ -4,9 +4,6 @@ A golden rollout is a town's key and the actions of the release, from which the 
 chances at each decision. A candidate is led through the same states and tells its own chances there:
 
     KL = mean over decisions of sum_a p(a) log(p(a) / q(a)),  p the release's, q the candidate's, in nats
-
-A player shows its choices and their log chances, not its logits; so the chances are read off from many draws of one state. An
-action that no draw took shares what is left of 1 with the others that none took.
 """
 
 from functools import partial
@@ -22,12 +19,11 @@ from townlet_jax.io.digest import digest
 from townlet_jax.systems.intents import WAIT_ACTION, may_choose
 from townlet_jax.types import Key, State, World
 
-from ..players import Memory, Player
+from ..players import Player
 from ..storage.errors import CheckpointError
 from ..types import Array
 from .shadow import town_keys
 
-DRAWS = 256  # of one state; an action with a chance of 0.02 is missed by all of them once in 175 cases
 BATCH = 2**31 - 1  # of towns in which no candidate is judged
 LEAST = 1e-6  # chance that a candidate is given at least, so that one state cannot outweigh all others
 
@@ -43,25 +39,6 @@ class Golden(NamedTuple):
     digest: np.ndarray  # u8[32] sha256 of the towns at their end
 
 
-def chances(world: World, player: Player, state: State, memory: Memory, key: Key) -> tuple[Array, Array, Memory]:
-    """What a player may do in a state: chances f32[A, N] and one action i32[A] drawn from them, and its memory after it."""
-    keys = jax.random.split(key, DRAWS)
-    draw = lambda key: player.decide(player.params, world, state, memory, key)
-    choice, memories = jax.vmap(draw)(keys)  # only the draws differ: the network is computed once
-    agents = jnp.broadcast_to(jnp.arange(choice.action.shape[1]), choice.action.shape)
-    shape = (choice.action.shape[1], len(world.static.actions.names))
-    table = (
-        jnp.zeros(shape, jnp.float32)
-        .at[agents, choice.action]
-        .max(jnp.exp(choice.log_prob.astype(jnp.float32)), mode="drop")
-    )
-    missed = table == 0
-    left = jnp.maximum(1 - table.sum(-1, keepdims=True), 0)
-    table = table + missed * left / jnp.maximum(missed.sum(-1, keepdims=True, dtype=jnp.int32), 1)
-    first = jax.tree.map(lambda leaf: leaf[0], memories)
-    return table / table.sum(-1, keepdims=True), choice.action[0], first
-
-
 def divergence(p: Array, q: Array) -> Array:
     """KL(p || q) in nats over the last axis."""
     ratio = jnp.log(jnp.maximum(p, LEAST)) - jnp.log(jnp.maximum(q, LEAST))
@@ -69,7 +46,7 @@ def divergence(p: Array, q: Array) -> Array:
 
 
 def walk(world: World, player: Player, key: Key, actions: Array, every: int, leads: bool) -> tuple[State, Any]:
-    """One town, decision by decision: the player acts if it `leads`, else the actions i32[T, A] are taken.
+    """One town, decision by decision: a player that tells its chances acts if it `leads`, else the actions i32[T, A] are taken.
 
     Returns:
         The last state, and (action i32[T, A], chance f32[T, A, N], decides bool[T, A]).
@@ -81,10 +58,10 @@ def walk(world: World, player: Player, key: Key, actions: Array, every: int, lea
     def decision(carry, given):
         state, memory = carry
         now = engine.stream(engine.tick_key(key, state), "policy")
-        chance, action, memory = chances(world, player, state, memory, now)
-        free, taken = may_choose(world, state), action if leads else given
+        choice, memory = player.decide(player.params, world, state, memory, now)
+        free, taken = may_choose(world, state), choice.action if leads else given
         state, _ = jax.lax.scan(partial(tick, action=taken), state, jnp.arange(every) == 0)
-        return (state, memory), (taken, chance, free)
+        return (state, memory), (taken, choice.probs, free)
 
     state = engine.reset(world, key)
     (state, _), kept = jax.lax.scan(decision, (state, player.begin(world, state)), actions)

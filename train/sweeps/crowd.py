@@ -22,10 +22,10 @@ from .. import runs
 from ..checkpoint import Store, finished, open_store, restore, rewind, save
 from ..cli import Stop
 from ..config import TrainConfig
-from ..logging import CONFIG, JSONL, RunError, _disk, open_run
+from ..logging import CONFIG, JSONL, RunError, disk, open_run, write_whole
 from ..progress import Progress
 from ..session import scored
-from ..storage.errors import CheckpointError
+from ..storage.agreement import agree
 from ..types import Runner
 from . import rows, stack
 from .members import BASE, SWEEP, Member, Shared
@@ -99,9 +99,9 @@ def begin(crowd: Crowd) -> None:
         {"member": k, "block": k // crowd.block, "seed": member.seed, **dict(member.values)}
         for k, member in enumerate(crowd.members)
     ]
-    rows.write_text(crowd.folder / rows.MEMBERS, rows.table_text(table))
-    rows.write_text(crowd.folder / BASE, dump(crowd.base.tree))
-    rows.write_text(crowd.folder / SWEEP, dump(crowd.document.tree))
+    write_whole(crowd.folder / rows.MEMBERS, rows.table_text(table))
+    write_whole(crowd.folder / BASE, dump(crowd.base.tree))
+    write_whole(crowd.folder / SWEEP, dump(crowd.document.tree))
 
 
 def store(crowd: Crowd, block: int) -> Store:
@@ -124,11 +124,8 @@ def restored(crowd: Crowd, course: Course, block: int) -> tuple[State, int] | No
     place = store(crowd, block)
     if not finished(place.folder):
         return None
-    state, manifest = restore(place, jax.eval_shape(lambda: course.init(part(crowd, block))))
-    wanted = identity(crowd)
-    differs = [name for name in wanted if wanted[name] != manifest.meta.get(name)]
-    if differs:
-        raise CheckpointError(f"step {manifest.step} in {place.folder} was made with another {', '.join(differs)}")
+    fits = lambda manifest: agree(identity(crowd), manifest.meta, f"step {manifest.step} in {place.folder}")
+    state, manifest = restore(place, jax.eval_shape(lambda: course.init(part(crowd, block))), agree=fits)
     return jax.block_until_ready(state), manifest.step
 
 
@@ -256,7 +253,7 @@ def export(crowd: Crowd, course: Course, index: int, folder: Path) -> Path:
     run = runs.setup(part, validate(TrainConfig, document), document, crowd.members[index].world_document)
     sound = write_run(crowd, run, block, place, step)
     save(runs.checkpoints(run), step, runner, runs.identity(run), score_of(run) if sound else None)
-    with _disk(folder):
+    with disk(folder):
         part.rename(folder)
     return folder
 
@@ -281,11 +278,11 @@ def write_run(crowd: Crowd, run: runs.Setup, block: int, place: int, step: int) 
         place: in its block.
         step: last update.
     """
-    with _disk(run.folder):
+    with disk(run.folder):
         if run.folder.exists():
             shutil.rmtree(run.folder)
     log = open_run(run.folder, runs.texts(run)[0])
-    rows.write_text(run.folder / runs.WORLD, runs.texts(run)[1])
+    write_whole(run.folder / runs.WORLD, runs.texts(run)[1])
     for row in rows.read(crowd.folder / JSONL):
         if row["block"] == block and row["update"] <= step:
             numbers = {name: value[place] if isinstance(value, list) else value for name, value in row.items()}

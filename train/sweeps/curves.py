@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.statistics import bootstrap_interval, iqm
-from ..logging import COLOURS, RunError, _disk
+from ..logging import COLOURS, RunError, disk
 
 POINTS = 60  # of a curve at most; more are averaged
 STYLES = ("-", "--", ":", "-.")
@@ -47,7 +47,7 @@ def draw(path: Path, groups: dict[str, Any], result: dict[str, Any]) -> Path:
     _curves(left, groups, result)
     _ends(middle, result)
     _chances(right, result)
-    with _disk(path):
+    with disk(path):
         figure.savefig(path)
     return path
 

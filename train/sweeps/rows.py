@@ -16,25 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from ..logging import JSONL, RunError, _disk
+from ..logging import ANOTHER, JSONL, disk, read_lines
 
 MEMBERS = "members.csv"
 LINEAGE = "lineage.jsonl"  # of a population: who copied whom
 
 Row = dict[str, Any]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Exchange a whole file at once.
-
-    Raises:
-        RunError: the disk refuses.
-    """
-    part = path.with_name(path.name + ".part")
-    with _disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", newline="")
-        part.replace(path)
 
 
 def table_text(rows: list[Row]) -> str:
@@ -54,7 +41,7 @@ def plain(value: float) -> float | None:
 def append(path: Path, rows: Iterable[Row]) -> None:
     """Append rows as JSON lines; they are on the disk on return."""
     text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-    with _disk(path), path.open("a", encoding="utf-8", newline="") as file:
+    with disk(path), path.open("a", encoding="utf-8", newline="") as file:
         file.write(text)
 
 
@@ -64,21 +51,7 @@ def read(path: Path) -> Iterator[Row]:
     Raises:
         RunError: a line before the last is not a row, or the file cannot be read.
     """
-    if not path.exists():
-        return
-    with _disk(path), path.open(encoding="utf-8", errors="replace") as file:
-        damaged = 0
-        for number, line in enumerate(file, start=1):
-            if damaged:
-                raise RunError(f"{path} line {damaged} is damaged: remove it or choose another --name")
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                row = None
-            if isinstance(row, dict) and "update" in row:
-                yield row
-            else:
-                damaged = number
+    return read_lines(path, lambda row: isinstance(row, dict) and "update" in row, ANOTHER)
 
 
 def keep(path: Path, block: int, update: int) -> None:
@@ -86,7 +59,7 @@ def keep(path: Path, block: int, update: int) -> None:
     if not path.exists():
         return
     part = path.with_name(path.name + ".part")
-    with _disk(path):
+    with disk(path):
         with part.open("w", encoding="utf-8", newline="") as file:
             for row in read(path):
                 if (row.get("block", 0), row["update"]) <= (block, update):

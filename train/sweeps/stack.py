@@ -14,7 +14,8 @@ import numpy as np
 from townlet_jax.config.errors import ConfigError
 from townlet_jax.types import World
 
-from .. import collect, guard, learner, runs
+from .. import guard, learner, runs
+from ..hardware.memory import estimate
 from ..logging import RunError
 from ..program import Program, hyper_of
 from ..types import Array, Hyper, Runner
@@ -58,18 +59,16 @@ def compiled(members: list[Member]) -> list[World]:
         ConfigError: a world is refused.
         RunError: it does not fit the learner.
     """
+    varies = lambda member: (repr(sorted(member.world.items())), member.config.gamma)  # of all that the check reads
     found: dict[tuple[str, float], World] = {}
     for member in members:
-        key = (
-            repr(sorted(member.world.items())),
-            member.config.gamma,
-        )  # of all that varies the check reads gamma alone
-        if key not in found:
+        if varies(member) not in found:
             try:
-                found[key] = runs.setup(Path(), member.config, member.document, member.world_document).world
+                its = runs.setup(Path(), member.config, member.document, member.world_document)
             except RunError as error:
                 raise RunError(f"{member.group or 'the base'}: {error}") from None
-    return [found[(repr(sorted(member.world.items())), member.config.gamma)] for member in members]
+            found[varies(member)] = its.world
+    return [found[varies(member)] for member in members]
 
 
 def worlds_of(worlds: list[World], names: list[str]) -> Worlds:
@@ -177,12 +176,8 @@ def member(runner: Runner, index: int) -> Runner:
 
 
 def member_bytes(stack: Stack) -> int:
-    """What a member takes while it learns, by estimate: its runner twice, and its rollout three times (stored, shuffled, split)."""
-    program = stack.program
-    shapes = jax.eval_shape(lambda key: learner.init(program, key), jax.random.key(0))
-    rollout = jax.eval_shape(lambda runner: collect.unroll(program, runner, jax.random.key(0))[1], shapes)
-    size = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-    return 2 * size(shapes) + 3 * size(rollout)
+    """What a member takes while it learns, by estimate."""
+    return estimate(stack.program.world, stack.program.config).peak
 
 
 def block_of(stack: Stack, most: int, memory_gib: float) -> int:
