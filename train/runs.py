@@ -29,6 +29,7 @@ from .program import learned
 from .sharding import mesh_of
 from .storage.agreement import agree
 from .storage.errors import CheckpointError
+from .storage.leaves import policy_hash
 from .storage.manifest import Manifest
 from .types import Runner, Train
 
@@ -56,6 +57,7 @@ class Setup(NamedTuple):
     world: World
     train: Train
     mesh: Mesh | None  # devices over which the towns are spread; None for one
+    teacher: str = ""  # the hash of the weights of who teaches; empty if nobody with weights does
 
 
 def setup(
@@ -90,8 +92,9 @@ def setup(
             )
     fits(world, config)
     mesh = mesh_of(config.shards)
-    train = make_train(world, config, teacher_of(world, config) if learns else None, mesh)
-    return Setup(folder, config, document, world_document, world, train, mesh)
+    teacher = teacher_of(world, config) if learns else None
+    train = make_train(world, config, teacher, mesh)
+    return Setup(folder, config, document, world_document, world, train, mesh, hash_of(teacher))
 
 
 def fits(world: World, config: TrainConfig) -> None:
@@ -129,6 +132,11 @@ def teacher_of(world: World, config: TrainConfig) -> Player | None:
         fits_teacher(world, config, its)
         player = learned(its.world, its.config, load_runner(its)[0].params, greedy=True)
     return on_foot(player, ways) if config.actions == "primitives" else player
+
+
+def hash_of(teacher: Player | None) -> str:
+    """The hash of a teacher's weights; empty for nobody, and for a teacher without any."""
+    return policy_hash(teacher.params) if teacher is not None and jax.tree.leaves(teacher.params) else ""
 
 
 def fits_teacher(world: World, config: TrainConfig, its: Setup) -> None:
@@ -184,6 +192,7 @@ def identity(run: Setup) -> dict[str, Any]:
     """What a checkpoint must agree with, written into its manifest."""
     static = run.world.static
     return {
+        **({"teacher": run.teacher} if run.teacher else {}),
         "config": {key: value for key, value in run.document.tree.items() if key not in HOUSEKEEPING},
         "world": static.name,
         "world_version": static.version,

@@ -14,6 +14,7 @@ from train import runs
 from train.config import load_config
 from train.logging import RunError
 from train.program import learned
+from train.storage.errors import CheckpointError
 
 ON_FOOT = (
     "actions=primitives",
@@ -68,6 +69,19 @@ def test_who_was_taught_plays_without_the_teacher(tiny_run, tmp_path):
     assert runs.existing(run.folder).config.teacher == str(teacher)
     with pytest.raises(RunError, match="holds no run"):
         runs.existing(run.folder, learns=True)
+
+
+def test_a_teacher_that_has_learned_on_is_told(tiny_run, tmp_path):
+    """What was taught by other weights is not gone on with; it can still be played."""
+    teacher = tmp_path / "teacher"
+    shutil.copytree(tiny_run, teacher)
+    run = setup(tmp_path, f"teacher={teacher}", "mix=0.5")
+    runs.begin(run, runs.fresh(run))
+    runs.load_runner(runs.existing(run.folder, learns=True))
+    shutil.rmtree(teacher / "checkpoints" / "6")  # an older checkpoint teaches now
+    with pytest.raises(CheckpointError, match="was made with another teacher: teacher was '[0-9a-f]{64}', is '"):
+        runs.load_runner(runs.existing(run.folder, learns=True))
+    assert int(runs.load_runner(runs.existing(run.folder))[0].update) == 0
 
 
 def test_names_of_dots_alone_are_refused():

@@ -76,7 +76,9 @@ def crowd_of(
 
 def identity(crowd: Crowd) -> dict[str, Any]:
     """What its checkpoints must agree with."""
+    teacher = runs.hash_of(crowd.stack.program.teacher)
     return {
+        **({"teacher": teacher} if teacher else {}),
         "sweep": {key: value for key, value in crowd.document.tree.items() if key not in ("name", "memory_gib")},
         "base": {key: value for key, value in crowd.base.tree.items() if key not in runs.HOUSEKEEPING},
         "worlds": sorted({config_id(member.world_document.tree) for member in crowd.members}),
