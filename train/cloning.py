@@ -123,7 +123,11 @@ def loss(
 def step(
     program: Cloning, learner: Learner, memory: Any, batch: dict[str, Any]
 ) -> tuple[Learner, Any, dict[str, Array]]:
-    """One gradient step on a piece: the learner, the memory after it, and the parts of the loss."""
+    """One gradient step on a piece of b towns, leaves [T, b, A, ...].
+
+    Returns:
+        The learner, its memory f32[b, A, ...] after the piece, and the parts of the loss by name, f32[] each.
+    """
     gradient, (memory, parts) = jax.grad(partial(loss, program), has_aux=True)(learner.params, memory, batch)
     change, opt_state = program.optimiser.update(gradient, learner.opt_state, learner.params)
     return Learner(optax.apply_updates(learner.params, change), opt_state), memory, parts
@@ -131,7 +135,7 @@ def step(
 
 @partial(jax.jit, static_argnums=0)
 def look(program: Cloning, params: Any, memory: Any, batch: dict[str, Any]) -> tuple[Any, dict[str, Array]]:
-    """The memory after a piece, and the parts of the loss; nothing is learned."""
+    """The memory f32[b, A, ...] after a piece, leaves [T, b, A, ...], and the parts of the loss, f32[] each; nothing is learned."""
     return loss(program, params, memory, batch)[1]
 
 

@@ -40,7 +40,16 @@ def clipped(gradient: Any, most: Array) -> tuple[Any, Array]:
 
 
 def step(program: Program, runner: Runner, batch: Batch) -> tuple[Runner, dict[str, Array]]:
-    """One gradient step on one minibatch."""
+    """One gradient step on one minibatch.
+
+    Args:
+        program: the training program.
+        runner: of which the networks, Adam and curiosity learn.
+        batch: b towns of the rollout, leaves [T, b, A, ...].
+
+    Returns:
+        The runner, and the parts of the loss and the length of the gradient by name, f32[] each.
+    """
     rollout, axis = batch.rollout, program.axis
 
     def loss(params):

@@ -27,7 +27,7 @@ from .types import Array, Runner, Scaling, Train, Transition
 
 
 def init(program: Program, key: Array) -> Runner:
-    """A fresh learner in fresh towns."""
+    """A fresh learner in fresh towns: the leaves of its towns are [num_envs, ...], its memory is f32[num_envs, A, ...]."""
     world, config, network = program.world, program.config, program.network
     towns, pool, start, run = jax.random.split(key, 4)
     states = stagger(fresh_towns(world, towns, config.num_envs), config.ticks_per_decision)
@@ -71,7 +71,7 @@ def rewarded(program: Program, runner: Runner, rollout: Transition, discount: Ar
 
 
 def update(program: Program, runner: Runner) -> tuple[Runner, dict[str, Array]]:
-    """Collect a rollout and learn from it."""
+    """Collect a rollout and learn from it: the runner afterwards, and the metrics of the update by name, f32[] each."""
     config, axis = program.config, program.axis
     now = jax.random.fold_in(stream(runner.key, "updates"), runner.update)
     memory = runner.memory

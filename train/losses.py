@@ -19,7 +19,7 @@ def weights(mask: Array, axis: str | None = None) -> Array:
 
 
 def normalised(x: Array, weight: Array, axis: str | None = None) -> Array:
-    """X with mean 0 and deviation 1 under the weights, over all devices."""
+    """F32[...] with mean 0 and deviation 1 under the weights f32[...], over all devices; in no unit."""
     centred = x - total((weight * x).sum(), axis)
     return centred * jax.lax.rsqrt(total((weight * centred**2).sum(), axis) + 1e-8)
 

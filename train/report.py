@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -137,13 +138,13 @@ def check(metric: str, row: rows.Row, kind: type | tuple[type, ...]) -> None:
 
 
 def of_runs(folders: list[Path], metric: str) -> dict[str, Group]:
-    """The groups of ordinary runs, named by the first run of each.
+    """The groups of ordinary runs, by their labels.
 
     Raises:
         RunError: a folder holds no run, or no row; or runs of one group logged different numbers of updates.
     """
     kinds: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    names: dict[str, str] = {}
+    names: dict[str, list[str]] = {}
     for folder in folders:
         if not (folder / CONFIG).is_file() or not (folder / WORLD).is_file():
             raise RunError(f"{folder} holds no run ({CONFIG} and {WORLD} are missing there)")
@@ -155,20 +156,27 @@ def of_runs(folders: list[Path], metric: str) -> dict[str, Group]:
         if any("agent_steps" not in row for row in found):
             raise RunError(f"{folder / JSONL} is damaged: a row has no agent_steps")
         kind = json.dumps([tree, read_yaml(folder / WORLD).tree], sort_keys=True)
-        names.setdefault(kind, folder.resolve().name)
+        names.setdefault(kind, []).append(folder.resolve().name)
         curve = (
             np.array([row.get(metric, math.nan) for row in found], float),
             np.array([r["agent_steps"] for r in found]),
         )
         kinds.setdefault(kind, []).append(curve)
     groups: dict[str, Group] = {}
-    for kind, curves in kinds.items():
+    for name, curves in zip(labels(list(names.values())), kinds.values()):
         if len({len(curve) for curve, _ in curves}) > 1:
-            raise RunError(f"the runs like {names[kind]} differ in their number of updates: resume the shorter ones")
-        if names[kind] in groups:
-            raise RunError(f"two folders are named {names[kind]} and are of different groups: rename one")
-        groups |= grouped([names[kind]] * len(curves), curves[0][1], np.stack([curve for curve, _ in curves]))
+            raise RunError(f"the runs like {name} differ in their number of updates: resume the shorter ones")
+        if name in groups:
+            raise RunError(f"two folders are named {name} and are of different groups: rename one")
+        groups |= grouped([name] * len(curves), curves[0][1], np.stack([curve for curve, _ in curves]))
     return groups
+
+
+def labels(names: list[list[str]]) -> list[str]:
+    """A label for each group of runs: what their names begin with, as `ppo_m3_s*`; the first name where that tells too little."""
+    starts = [os.path.commonprefix(its) for its in names]
+    told = [f"{start}*" if len(its) > 1 and start else its[0] for its, start in zip(names, starts)]
+    return [label if told.count(label) == 1 else its[0] for its, label in zip(names, told)]
 
 
 def compared(groups: dict[str, Group], metric: str, last: float, title: str) -> dict[str, Any]:

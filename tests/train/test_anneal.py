@@ -167,8 +167,7 @@ def test_a_resumed_run_is_steered_as_an_uninterrupted_one(annealed, tmp_path):
     more = ("--no-pictures", "--num-envs", 2, "--seeds", 1)
     assert run_command(anneal.main, "--resume", tmp_path / "anneal", *more) == code
     ours, theirs = (runs.load_runner(runs.existing(at))[0] for at in (tmp_path / "anneal", folder / "anneal"))
-    same = jax.tree.map(lambda a, b: bool((a == b).all()), ours.params, theirs.params)
-    assert all(jax.tree.leaves(same)) and float(ours.hyper.mix) == float(theirs.hyper.mix)
+    assert same_leaves(ours, theirs) and int(ours.update) == 4
     mixes = [[row["mix"] for row in read_rows(at)] for at in (tmp_path / "anneal", folder / "anneal")]
     assert mixes[0] == mixes[1]
 

@@ -150,6 +150,7 @@ REFUSED = {
     "an end out of range": ({"ranges": {"gamma": {"low": 0.9, "high": 1.5}}}, ["gamma=1.5", "1"]),
     "too few": ({"members": 3}, ["members", "3", "4"]),
     "most of them copy": ({"share": 0.6}, ["share", "0.6", "0.5"]),
+    "a seed for all": ({"changes": {"seed": 3}}, ["changes.seed", "member k"]),
     "too little memory": ({"memory_gib": 1e-6}, ["memory_gib 1e-06"]),
 }
 

@@ -33,6 +33,12 @@ def sweep_at(folder, blocks=2, lost=False):
     return folder
 
 
+def test_labels_of_groups():
+    """What the names of a group begin with; the first name where that is nothing, or another group's, too."""
+    assert report.labels([["m3_s0", "m3_s1"], ["bc_s0"], ["one", "two"]]) == ["m3_s*", "bc_s0", "one"]
+    assert report.labels([["s0", "s2"], ["s1", "s3"]]) == ["s0", "s1"]
+
+
 def test_groups_and_their_statistics_by_hand(tmp_path):
     """IQM of 1 3 5 7 is 4, of 4 6 8 10 it is 7; of the 16 pairs the second is above in 13: 4+4+3+2."""
     groups = report.of_sweep(sweep_at(tmp_path), "return_per_day")

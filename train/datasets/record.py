@@ -113,7 +113,7 @@ def episode_decisions(world: World, every: int) -> int | None:
 
 
 def keep_towns(arrays: Arrays, kept: np.ndarray) -> Arrays:
-    """The arrays of some of the towns, by position or by mask."""
+    """The arrays [T, B, ...] ("towns" [B]) of some of the towns, by position i64[n] or by mask bool[B]."""
     return {name: array[kept] if name == "towns" else array[:, kept] for name, array in arrays.items()}
 
 

@@ -23,7 +23,7 @@ def statistic(indicator: str) -> Callable[..., Any]:
 
 
 def told(indicator: str, values: np.ndarray) -> dict[str, Any]:
-    """Both means of an indicator over towns, and the 95 % interval of the one that sums it up."""
+    """Both means of an indicator f32[towns], and the 95 % interval of the one that sums it up, all in its own unit."""
     low, high = bootstrap_interval(values, statistic(indicator))
     both = {"iqm": float(iqm(values)), "mean": float(values.mean())}
     return {**both, "of": "mean" if indicator in RARE else "iqm", "interval": [low, high], "towns": len(values)}

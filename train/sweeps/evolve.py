@@ -84,7 +84,7 @@ def explored(rules: Rules, values: Array, key: Array) -> Array:
 
 
 def copied(runner: Runner, source: Array) -> Runner:
-    """The stacked runner after members took over what others have learned."""
+    """The stacked runner, leaves [M, ...], after member k took over what member source[k] has learned; source i32[M]."""
     take = lambda tree: jax.tree.map(lambda leaf: leaf[source], tree)
     own = source == jnp.arange(source.shape[0])
     changes: dict[str, Any] = {

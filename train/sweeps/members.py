@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -64,6 +64,15 @@ class Shared(Section):
     changes: dict[str, Any] = Field({}, description="key of the training configuration -> value, for all members")
     memory_gib: float = Field(4.0, gt=0, le=4096, description="GiB that a program may take, by the estimate")
 
+    @model_validator(mode="after")
+    def seeds_are_of_members(self) -> Self:
+        """No seed is changed for all members."""
+        if "seed" in self.changes:
+            raise ValueError(
+                "changes.seed: each member has its own (of a sweep see seeds; member k of a population has the seed k)"
+            )
+        return self
+
 
 class SweepConfig(Shared):
     """Seeds x grid x draws x worlds, each a member."""
@@ -79,8 +88,6 @@ class SweepConfig(Shared):
     @model_validator(mode="after")
     def fits(self) -> "SweepConfig":
         """Names are those of float hyper-parameters, no list is empty, and there are not too many members."""
-        if "seed" in self.changes:
-            raise ValueError("changes.seed: each member has its own (allowed: seeds, how many or which)")
         check_names((*self.grid, *self.random))
         both = sorted({*self.grid} & {*self.random})
         if both:
