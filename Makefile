@@ -30,10 +30,10 @@ train: $(VENV)/.installed
 	@echo "the picture is runs/$(NAME)/episode.gif, the curve runs/$(NAME)/curve.png"
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-long: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2
 
 fuzz: $(VENV)/.installed
 	$(BIN)/python -m townlet_jax.testing town m5 --towns 1024 --ticks 10000 --random 20

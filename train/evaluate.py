@@ -178,7 +178,7 @@ def write(path: Path, text: str | None) -> None:
     """
     if text is not None:
         return write_whole(path, text)
-    with disk(path):
+    with disk(path, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
 

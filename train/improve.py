@@ -1,6 +1,5 @@
 """Improvement: passes over a rollout in minibatches of whole towns, one gradient step on each."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -92,10 +91,11 @@ def order(program: Program, count: int, key: Array) -> Array:
 
 
 def epoch(program: Program, data: Batch, runner: Runner, key: Array) -> tuple[Runner, dict[str, Array]]:
-    """One pass over the rollout, leaves [T, B, A, ...], towns shuffled."""
-    towns = order(program, data.advantage.shape[1], key)
-    parts, size = towns.shape
-    along = lambda x: jnp.moveaxis(x[:, towns.ravel()].reshape(x.shape[0], parts, size, *x.shape[2:]), 1, 0)
-    split = jax.tree.map(along, data._replace(memory=()))
-    memory = jax.tree.map(lambda x: x[towns], data.memory)
-    return jax.lax.scan(partial(step, program), runner, split._replace(memory=memory))
+    """One pass over the rollout, leaves [T, B, A, ...], towns shuffled; of each minibatch there is a copy only while it is used."""
+
+    def learn(runner: Runner, towns: Array) -> tuple[Runner, dict[str, Array]]:
+        batch = jax.tree.map(lambda x: x[:, towns], data._replace(memory=()))
+        memory = jax.tree.map(lambda x: x[towns], data.memory)
+        return step(program, runner, batch._replace(memory=memory))
+
+    return jax.lax.scan(learn, runner, order(program, data.advantage.shape[1], key))

@@ -106,12 +106,12 @@ class Run:
 
 
 @contextmanager
-def disk(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a RunError of one line that names the path."""
+def disk(path: Path, doing: str = "use") -> Iterator[None]:
+    """Turn what the disk refuses into a RunError of one line: what could not be done, and with which path."""
     try:
         yield
     except OSError as error:
-        raise RunError(f"cannot use {path}: {error.strerror or error}") from error
+        raise RunError(f"cannot {doing} {path}: {error.strerror or error}") from error
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -121,7 +121,7 @@ def write_whole(path: Path, text: str) -> None:
         RunError: the disk refuses.
     """
     part = path.with_name(path.name + ".part")
-    with disk(path):
+    with disk(path, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("w", encoding="utf-8", newline="") as file:
             file.write(text)

@@ -74,13 +74,13 @@ def test_more_than_is_free_is_warned_of(monkeypatch):
     """What is largest says what to lower."""
     monkeypatch.setattr(memory, "free", lambda: 2_000_000_000)
     assert report(Estimate(10**6, 10**7, 10**8)) == [
-        "memory   about 131 MB: runner 1 MB, rollout 10 MB, minibatch 100 MB, runtime 20 MB"
+        "memory   about 133 MB: runner 1 MB, rollout 10 MB, minibatch 100 MB, runtime 22 MB"
     ]
     said = report(Estimate(10**6, 3 * 10**9, 10**8))
     assert said[1] == "warning: 3.12 GB are more than the 2 GB that are free: lower num_envs or num_steps"
     assert "raise num_minibatches" in report(Estimate(0, 0, 3 * 10**9))[1]
     two = report(Estimate(0, 0, 3 * 10**9), devices=2)
-    assert "6.02 GB are more" in two[1] and "minibatch 3 GB on each of 2 devices, runtime 20 MB" in two[0]
+    assert "6.02 GB are more" in two[1] and "minibatch 3 GB on each of 2 devices, runtime 22 MB" in two[0]
     monkeypatch.setattr(memory, "free", lambda: None)
     assert len(report(Estimate(0, 0, 3 * 10**15))) == 1
 

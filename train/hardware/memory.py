@@ -1,10 +1,9 @@
 """How much memory an update will need, from shapes alone, before anything is compiled or allocated.
 
-    peak = 2 runners + 2 rollouts + what one minibatch leaves for its gradient
+    peak = 2 runners + a rollout + what one minibatch leaves for its gradient, its part of the rollout included
 
-The runner is there as it was and as it becomes, so that a broken update can be refused; the rollout as it was collected, and
-shuffled. On a CPU the process grows by `RUNTIME` besides. The compiler, its programs and Python itself come on top, about 1 to 2 GB
-of the host. See `benchmarks/memory.py`.
+The runner is there as it was and as it becomes, so that a broken update can be refused. On a CPU the process grows by `RUNTIME`
+besides. The compiler, its programs and Python itself come on top, about 1 to 2 GB of the host. See `benchmarks/memory.py`.
 """
 
 import math
@@ -28,14 +27,14 @@ from ..types import Array, Runner, Transition
 
 MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 KEY_BYTES = 8  # of a key
-RUNTIME = 20_000_000  # bytes: stacks and scratch space of the threads of a CPU; 13 to 40 MB were measured, 20 most of the time
+RUNTIME = 22_000_000  # bytes: stacks and scratch space of the threads of a CPU; 12 to 45 MB were measured
 
 
 class Estimate(NamedTuple):
     """Bytes on one device at the peak of an update."""
 
     runner: int  # towns, networks and all else that goes on, twice
-    rollout: int  # twice
+    rollout: int
     minibatch: int  # activations of the networks
 
     @property
@@ -61,7 +60,7 @@ def estimate(world: World, config: TrainConfig, devices: int = 1) -> Estimate:
     rollout = rollout_of(program, runner)
     alone = sum(jax.tree.leaves(jax.tree.map(lambda leaf, spec: _part(leaf, spec, devices), runner, specs(runner))))
     minibatch = activations(program, runner, rollout, devices)
-    return Estimate(2 * alone, 2 * _bytes(rollout) // devices, minibatch)
+    return Estimate(2 * alone, _bytes(rollout) // devices, minibatch)
 
 
 def rollout_of(program: Program, runner: Runner) -> Transition:
