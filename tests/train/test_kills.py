@@ -21,10 +21,18 @@ from train.types import Runner
 EVERY = 3  # updates between two saves
 CACHE = Path(__file__).resolve().parents[2] / ".jax_cache"  # that of the tests, see tests/conftest.py
 
+# `python -m train.ppo` that hears what the tests ignore: the shell lets what runs in the background ignore SIGINT, `nohup` SIGHUP.
+HEARING = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+runpy.run_module("train.ppo", run_name="__main__", alter_sys=True)
+"""
+
 
 def start(words: list[str], cache: Path) -> subprocess.Popen:
     environment = {**os.environ, "TOWNLET_JAX_CACHE": str(cache), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "train.ppo", *words]
+    command = [sys.executable, "-c", HEARING, *words]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

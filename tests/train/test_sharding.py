@@ -71,7 +71,7 @@ def test_a_run_of_eight_devices_resumes_on_eight_and_on_one(tmp_path):
     words = (*TOWNS, "shards=8")
     whole = start(tiny_words(tmp_path, "whole", *words), tmp_path / "cache", 8)
     assert whole.wait(500) == 0, whole.stdout.read()[-2000:]
-    assert "on each device" in whole.stdout.read()
+    assert "on each of 8 devices" in whole.stdout.read()
     shutil.copytree(tmp_path / "whole", tmp_path / "eight")
     for folder in (tmp_path / "eight" / "checkpoints").glob("[0-9]*"):
         if folder.name > "2":
