@@ -105,7 +105,7 @@ def passed(path: Path) -> bool:
         raise RunError(f"{path} cannot be read: {error!r}") from None
 
 
-def prepared(options: argparse.Namespace) -> tuple[runs.Setup, Runner]:
+def prepared(options: argparse.Namespace) -> ppo.New:
     """A run that begins with a clone's weights; nothing is written yet.
 
     Raises:
@@ -117,13 +117,12 @@ def prepared(options: argparse.Namespace) -> tuple[runs.Setup, Runner]:
     if not options.any_clone and not passed(options.clone / CLONED):
         told = f"(see {options.clone / CLONED}): clone it better, or take it with --any-clone"
         raise RunError(f"{options.clone} missed its gate {told}")
-    weights = runs.load_runner(source)[0].params
     overrides = (*DEFAULTS, *options.set, f"name={options.name}")
     config, document = load_config(options.clone / CONFIG, overrides)
     run = runs.setup(options.runs / config.name, config, document, source.world_document)
     if config.teacher == runs.NOBODY:
         raise RunError("teacher 'none' teaches nothing: leave it out, or train with train.ppo")
-    return run, runs.begun_with(run, weights, options.clone)
+    return ppo.New(run, *runs.begun_with(run, source))
 
 
 def alone(run: runs.Setup) -> dict[str, float]:
@@ -133,11 +132,11 @@ def alone(run: runs.Setup) -> dict[str, float]:
     return {name: float(values.mean()) for name, values in found.items()}
 
 
-def begin(run: runs.Setup, runner: Runner) -> Run:
+def begin(new: ppo.New) -> Run:
     """Make the folder of a run, with what its teacher reaches alone."""
-    vacant(run.folder)  # before the teacher plays
-    teacher = json.dumps(alone(run), indent=1, allow_nan=False) + "\n"
-    return runs.begin(run, runner, {TEACHER: teacher})
+    vacant(new.run.folder)  # before the teacher plays
+    teacher = json.dumps(alone(new.run), indent=1, allow_nan=False) + "\n"
+    return runs.begin(new.run, new.runner, {**(new.files or {}), TEACHER: teacher})
 
 
 def taught(run: runs.Setup) -> dict[str, float]:
@@ -215,9 +214,9 @@ def main() -> None:
         ppo.unchanged(options, "set")
         with runs.alone(options.resume):
             sys.exit(work(options, *ppo.resume(options.resume)))
-    run, runner = prepared(options)
-    with runs.alone(run.folder):
-        sys.exit(work(options, run, begin(run, runner), runner))
+    new = prepared(options)
+    with runs.alone(new.run.folder):
+        sys.exit(work(options, new.run, begin(new), new.runner))
 
 
 if __name__ == "__main__":

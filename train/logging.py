@@ -151,7 +151,7 @@ def read_lines(path: Path, sound: Callable[[Any], bool], advice: str = "") -> It
                 raise RunError(f"{path} line {damaged} is damaged{advice}")
             try:
                 value = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 value = None
             if value is not None and sound(value):
                 yield value

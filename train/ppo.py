@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
@@ -31,6 +32,7 @@ from .sharding import whole
 from .types import Runner
 
 DEFAULT = "ppo_town"
+FIXED = ("config", "set", "world_set", "name", "step")  # flags that a resume refuses
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,8 +88,16 @@ def configured(options: argparse.Namespace) -> runs.Setup:
     return runs.setup(options.runs / config.name, config, document, source.world_document)
 
 
-def planned(options: argparse.Namespace) -> tuple[runs.Setup, Runner | None]:
-    """A new run, and where it begins if it takes the networks of another one; nothing is written yet.
+class New(NamedTuple):
+    """A run that is to begin."""
+
+    run: runs.Setup
+    runner: Runner | None = None  # where it begins; None for a fresh one
+    files: dict[str, str] | None = None  # what else belongs into its folder, name -> text
+
+
+def planned(options: argparse.Namespace) -> New:
+    """A new run, with the networks of another one if that is asked for; nothing is written yet.
 
     Raises:
         RunError: the run cannot be, its folder holds one, or those networks do not fit it.
@@ -98,22 +108,22 @@ def planned(options: argparse.Namespace) -> tuple[runs.Setup, Runner | None]:
         shapes = jax.eval_shape(run.train.init, jax.random.key(0))
         scored(run, jax.eval_shape(run.train.update, shapes)[1])
     if not options.source:
-        return run, None
+        return New(run)
     vacant(run.folder)
     report = to_stderr if machines.first() else silent
-    params = runs.load_runner(runs.existing(options.source), options.step, report)[0].params
-    return run, runs.begun_with(run, params, options.source)
+    return New(run, *runs.begun_with(run, runs.existing(options.source), options.step, report))
 
 
-def begin(run: runs.Setup, runner: Runner | None) -> tuple[runs.Setup, Run, Runner]:
-    """A run at its start: its folder is made now; `runner` is where it begins, None for a fresh one."""
-    saved = None if runner is None else whole(run.mesh, runner)
+def begin(new: New) -> tuple[runs.Setup, Run, Runner]:
+    """A run at its start: its folder is made now."""
+    run = new.run
+    saved = None if new.runner is None else whole(run.mesh, new.runner)
     with machines.agreed() as same:
         log, same["configuration"] = Run(run.folder), runs.texts(run)
         if machines.first():
-            log = runs.begin(run, saved)
+            log = runs.begin(run, saved, new.files)
     announce(run)
-    return run, log, runs.fresh(run) if runner is None else runner
+    return run, log, runs.fresh(run) if new.runner is None else new.runner
 
 
 def announce(run: runs.Setup) -> None:
@@ -178,8 +188,10 @@ def main() -> None:
 
 
 def print_config(options: argparse.Namespace) -> None:
-    """Print configuration and world, resolved."""
-    run = configured(options)
+    """Print configuration and world, resolved; of the run that --resume names, its own."""
+    if options.resume:
+        unchanged(options, *FIXED)
+    run = runs.existing(options.resume) if options.resume else configured(options)
     if machines.first():
         print(dump(run.document.tree) + "---\n# the world\n" + runs.texts(run)[1], end="")
 
@@ -190,20 +202,18 @@ def train(options: argparse.Namespace) -> None:
         with machines.agreed():
             limits = load_gate(options.watch).stability if options.watch else None
             if options.resume:
-                unchanged(options, "config", "set", "world_set", "name", "step")
+                unchanged(options, *FIXED)
                 if not options.resume.is_dir():
                     raise RunError(f"{options.resume} holds no run")
             new = None if options.resume else planned(options)
             if machines.first():
-                stack.enter_context(runs.alone(new[0].folder if new else options.resume))
+                stack.enter_context(runs.alone(new.run.folder if new else options.resume))
         work(options, new, limits)
 
 
-def work(
-    options: argparse.Namespace, new: tuple[runs.Setup, Runner | None] | None, limits: Stability | None = None
-) -> None:
+def work(options: argparse.Namespace, new: New | None, limits: Stability | None = None) -> None:
     """Begin a new run or resume one, learn, and show what was learned; with limits, watch."""
-    run, log, runner = begin(*new) if new else resume(options.resume)
+    run, log, runner = begin(new) if new else resume(options.resume)
     begun = time.perf_counter()
     watch = Watch(run.folder, run.world, limits) if limits and machines.first() else None
     runner, asked = learn(run, log, runner, watch)

@@ -120,7 +120,7 @@ def checked(options: argparse.Namespace) -> None:
     if options.reason and not options.rollback:
         raise RunError("--reason belongs to --rollback")
     for flag in ("step", "windows", "variant_run", "dry_run"):
-        if options.rollback and getattr(options, flag):
+        if options.rollback and getattr(options, flag) not in (None, False):
             raise RunError(f"--{flag.replace('_', '-')} belongs to --run")
     if options.windows is not None and not 1 <= options.windows <= 1000:
         raise RunError(f"--windows {options.windows} is not allowed (1 to 1000)")

@@ -28,7 +28,7 @@ from townlet_jax.config.load import read_yaml
 from .cli import command
 from .evaluation.statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
 from .logging import CONFIG, JSONL, RunError, read_rows, write_whole
-from .runs import WORLD
+from .runs import SOURCE, WORLD
 from .sweeps import rows
 from .sweeps.curves import draw
 from .sweeps.members import SWEEP
@@ -143,6 +143,9 @@ def of_runs(folders: list[Path], metric: str) -> dict[str, Group]:
     Raises:
         RunError: a folder holds no run, or no row; or runs of one group logged different numbers of updates.
     """
+    twice = [str(folder) for i, folder in enumerate(folders) if folder.resolve() in {f.resolve() for f in folders[:i]}]
+    if twice:
+        raise RunError(f"--run {twice[0]} is given twice")
     kinds: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     names: dict[str, list[str]] = {}
     for folder in folders:
@@ -153,12 +156,13 @@ def of_runs(folders: list[Path], metric: str) -> dict[str, Group]:
         if not found:
             raise RunError(f"{folder} has logged nothing")
         check(metric, found[0], (int, float))
-        if any("agent_steps" not in row for row in found):
-            raise RunError(f"{folder / JSONL} is damaged: a row has no agent_steps")
-        kind = json.dumps([tree, read_yaml(folder / WORLD).tree], sort_keys=True)
+        for key in ("agent_steps", metric):
+            if any(key not in row for row in found):
+                raise RunError(f"{folder / JSONL} is damaged: a row has no {key}")
+        kind = json.dumps([tree, read_yaml(folder / WORLD).tree, (folder / SOURCE).exists()], sort_keys=True)
         names.setdefault(kind, []).append(folder.resolve().name)
         curve = (
-            np.array([row.get(metric, math.nan) for row in found], float),
+            np.array([row[metric] for row in found], float),
             np.array([r["agent_steps"] for r in found]),
         )
         kinds.setdefault(kind, []).append(curve)

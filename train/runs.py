@@ -1,8 +1,9 @@
 """The folder of a run as the learner sees it: configuration, world, checkpoints."""
 
 import fcntl
+import json
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from townlet_jax.policies.scripted import REQUIRES
 from townlet_jax.types import World
 from townlet_jax.worlds import compile_document, read
 
-from .checkpoint import Store, best, finished, open_store, restore, rewind, save, to_stderr
+from .checkpoint import Report, Store, best, finished, open_store, restore, rewind, save, to_stderr
 from .config import TrainConfig
 from .learner import make_train
 from .logging import CONFIG, Run, RunError, open_run, vacant, write_whole
@@ -33,7 +34,7 @@ from .storage.leaves import policy_hash
 from .storage.manifest import Manifest
 from .types import Runner, Train
 
-WORLD = "world.yaml"
+WORLD, SOURCE = "world.yaml", "source.json"
 CHECKPOINTS = "checkpoints"
 NOBODY, SCRIPTED = "none", "scripted"  # teachers that are no run
 BEST = "best"  # the step of the highest score
@@ -207,21 +208,30 @@ def fresh(run: Setup) -> Runner:
     return jax.jit(run.train.init)(jax.random.key(run.config.seed))
 
 
-def begun_with(run: Setup, params: Any, source: Path) -> Runner:
-    """A run's runner at its start, but for the networks.
+def begun_with(
+    run: Setup, source: Setup, step: int | str | None = None, report: Report = to_stderr
+) -> tuple[Runner, dict[str, str]]:
+    """Where a run begins that takes the networks of another one; all else is as in a fresh run.
 
     Args:
         run: that begins.
-        params: of its networks.
-        source: the folder where they come from, for the message.
+        source: whose networks it takes.
+        step: the checkpoint of the source, as in `load_runner`.
+        report: as in `load_runner`.
+
+    Returns:
+        The runner, and what belongs into the folder of the run: the file that says where its networks come from.
 
     Raises:
-        RunError: they have other sizes.
+        RunError: the networks have other sizes.
+        CheckpointError: they cannot be loaded.
     """
+    its, manifest = load_runner(source, step, report)
     runner = fresh(run)
-    if jax.tree.map(jnp.shape, runner.params) != jax.tree.map(jnp.shape, params):
-        raise RunError(f"the networks of {source} have other sizes than the configuration says")
-    return runner.replace(params=params)
+    if jax.tree.map(jnp.shape, runner.params) != jax.tree.map(jnp.shape, its.params):
+        raise RunError(f"the networks of {source.folder} have other sizes than the configuration says")
+    told = {"run": source.config.name, "step": manifest.step, "policy": policy_hash(its.params)}
+    return runner.replace(params=its.params), {SOURCE: json.dumps(told, indent=1) + "\n"}
 
 
 def begin(
@@ -292,9 +302,7 @@ def step_of(word: str) -> int | str:
     return word if word == BEST else int(word)
 
 
-def load_runner(
-    run: Setup, step: int | str | None = None, report: Callable[[str], None] = to_stderr
-) -> tuple[Runner, Manifest]:
+def load_runner(run: Setup, step: int | str | None = None, report: Report = to_stderr) -> tuple[Runner, Manifest]:
     """The runner of the newest sound checkpoint, of the best one, or of a certain one.
 
     Args:

@@ -62,7 +62,7 @@ def in_words(name: str) -> str:
 def chances(world: World, player: Player, seed: int, states: State, agent: int) -> list[Thoughts]:
     """The likeliest choices of a learned policy for one agent, one entry a tick: those of the last decision with a choice.
 
-    Empty where the player cannot tell its chances.
+    Each is empty where the player cannot tell its chances.
     """
     seen = before(world, seed, states, player.every)
     actions, probs = jax.device_get(asked(world, player, seen, jax.random.key(seed), agent))

@@ -210,3 +210,13 @@ def test_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(RunError, match=r"pip install 'townlet-jax\[viz\]'"):
         plot_curve(tmp_path)
+
+
+def test_a_line_that_is_nested_too_deep_is_damaged(tmp_path):
+    """As the last line it is left out, as before the last it is told."""
+    (tmp_path / "metrics.jsonl").write_text('{"update": 1}\n' + "[" * 30000)
+    assert read_rows(tmp_path) == [{"update": 1}]
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('\n{"update": 2}\n')
+    with pytest.raises(RunError, match="line 2 is damaged"):
+        read_rows(tmp_path)

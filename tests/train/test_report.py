@@ -101,6 +101,13 @@ def test_runs_that_differ_in_their_seed_are_a_group(tmp_path, tiny_run, capsys):
     result = json.loads((tmp_path / "report/report.json").read_text())
     assert {name: group["runs"] for name, group in result["groups"].items()} == {"a": 2, "c": 1}
     assert result["improvement"]["a"]["c"] == 0.5 and result["unit"] == "coins per agent"
+    capsys.readouterr()
+    (tmp_path / "b" / "source.json").write_text("{}")  # as of a run that began with the networks of another one
+    assert run_command(report.main, *words, "--out", tmp_path / "report", "--metric", "wallet") == 0
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["groups"]
+    assert {name: group["runs"] for name, group in found.items()} == {"a": 1, "b": 1, "c": 1}
+    assert run_command(report.main, *words, "--run", tmp_path / "a") == 2
+    assert f"--run {tmp_path / 'a'} is given twice" in capsys.readouterr().err
 
 
 def test_refused_reports(tmp_path, tiny_run, capsys):

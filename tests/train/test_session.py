@@ -17,6 +17,7 @@ from townlet_jax.io.digest import digest
 from train import episode, evaluate, ppo, replay, runs
 from train.logging import RunError, read_rows
 from train.players import memoryless
+from train.storage.leaves import policy_hash
 
 
 def test_a_run_leaves_its_folder(tiny_run):
@@ -76,6 +77,8 @@ def test_a_run_begins_with_the_networks_of_another(tiny_run, tmp_path):
     assert not same_leaves(after.params, before.params) and int(after.update) == 6
     assert run.config == source.config.model_copy(update={"name": "on", "ent_coef": 0.0, "keep_checkpoints": 9})
     assert run.world.static.config_id == source.world.static.config_id
+    told = json.loads((tmp_path / "on" / "source.json").read_text())
+    assert told == {"run": "tiny", "step": 4, "policy": policy_hash(before.params)}
 
 
 @pytest.mark.parametrize(
@@ -318,6 +321,13 @@ def test_print_config_reads_back(capsys, tmp_path):
         load(tmp_path / "world.yaml").static.config_id
         == load("town", **{"observation.variant": "compact"}).static.config_id
     )
+
+
+def test_the_configuration_of_a_run_is_printed(tiny_run, capsys):
+    assert run_command(ppo.main, "--resume", tiny_run, "--print-config") == 0
+    assert (tiny_run / "config.yaml").read_text() in capsys.readouterr().out
+    assert run_command(ppo.main, "--resume", tiny_run, "--print-config", "--set", "seed=1") == 2
+    assert "--set cannot change it" in capsys.readouterr().err
 
 
 def test_resume_deletes_nothing_when_no_checkpoint_is_sound(tiny_run, tmp_path, capsys):

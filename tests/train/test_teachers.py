@@ -14,6 +14,7 @@ from train import runs
 from train.config import load_config
 from train.logging import RunError
 from train.program import learned
+from train.storage.agreement import agree
 from train.storage.errors import CheckpointError
 
 ON_FOOT = (
@@ -78,6 +79,10 @@ def test_a_teacher_that_has_learned_on_is_told(tiny_run, tmp_path):
     run = setup(tmp_path, f"teacher={teacher}", "mix=0.5")
     runs.begin(run, runs.fresh(run))
     runs.load_runner(runs.existing(run.folder, learns=True))
+    known = {"config": 1, "teacher": "a"}
+    agree(known, {"config": 1}, "an older checkpoint")  # does not know of its teacher
+    with pytest.raises(CheckpointError, match="another config"):
+        agree(known, {"teacher": "a"}, "another one")
     shutil.rmtree(teacher / "checkpoints" / "6")  # an older checkpoint teaches now
     with pytest.raises(CheckpointError, match="was made with another teacher: teacher was '[0-9a-f]{64}', is '"):
         runs.load_runner(runs.existing(run.folder, learns=True))

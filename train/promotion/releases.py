@@ -219,6 +219,6 @@ def history(store: Path) -> list[dict[str, Any]]:
         for number, line in enumerate(text.split("\n")[:-1], start=1):
             try:
                 found.append(json.loads(line))
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise CheckpointError(f"{path} line {number} is damaged: remove it") from None
     return found

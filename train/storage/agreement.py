@@ -5,6 +5,8 @@ from typing import Any
 
 from .errors import CheckpointError
 
+LATER = ("teacher",)  # not known of older checkpoints, and not held against them
+
 
 def agree(mine: dict[str, Any], its: dict[str, Any], what: str) -> None:
     """Compare the identity of a checkpoint with that of a run.
@@ -17,7 +19,7 @@ def agree(mine: dict[str, Any], its: dict[str, Any], what: str) -> None:
     Raises:
         CheckpointError: they differ; it says in what.
     """
-    differs = [name for name in mine if mine[name] != its.get(name)]
+    differs = [name for name in mine if mine[name] != its.get(name) and (name in its or name not in LATER)]
     if differs:
         raise CheckpointError(
             f"{what} was made with another {', '.join(differs)}: "
