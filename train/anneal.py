@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made")
     options.add_argument("--num-envs", type=int, default=256, help="held-out towns a seed in the end")
     options.add_argument("--seeds", type=int, default=3, help="held-out seeds in the end")
-    options.add_argument("--no-pictures", action="store_true", help="write no curve.png and no episode.gif")
+    options.add_argument("--no-pictures", action="store_true", help="write no curve.png, replay.npz and episode.gif")
     return options
 
 

@@ -91,7 +91,9 @@ def clone(run: runs.Setup, learns: Dataset, tests: Dataset) -> tuple[Any, list[d
     config, rows = run.config, []
     batches = sum(len(pick) for pick in learns.picks) // config.bc.num_towns
     if not batches:
-        raise RunError(f"bc.num_towns {config.bc.num_towns} is more than the {learns.num_towns} towns to learn from")
+        raise RunError(
+            f"bc.num_towns {config.bc.num_towns} is more than the {learns.num_towns} towns to learn from: lower it with --set"
+        )
     per_epoch = batches * -(-learns.schema.timesteps // config.bc.num_steps)
     program: Cloning = cloning(run.world, config, per_epoch * config.bc.epochs)
     params = runs.fresh(run).params
@@ -150,7 +152,13 @@ def main() -> None:
         }
         write(run, runner, rows, result)
     print(f"held-out accuracy {accuracy:.3f} in {tests.num_towns} towns, {'at least' if passed else 'below'} {gate:g}")
-    print(f"evaluate python -m train.evaluate --run {run.folder}\ngo on    python -m train.ppo --resume {run.folder}")
+    if passed:
+        print(f"go on    python -m train.anneal --clone {run.folder}, or python -m train.ppo --resume {run.folder}")
+    else:
+        print(
+            "more towns to learn from, more bc.epochs or a larger network may help; train.anneal wants --any-clone now"
+        )
+    print(f"evaluate python -m train.evaluate --run {run.folder}")
     sys.exit(0 if passed else 1)
 
 

@@ -30,6 +30,7 @@ def command(main: Callable[[], None]) -> None:
             raise
         sys.exit(_told(said))
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--print-config", action="store_true", help="print configuration and world, resolved, and stop"
     )
-    options.add_argument("--no-pictures", action="store_true", help="write no curve.png and no episode.gif")
+    options.add_argument("--no-pictures", action="store_true", help="write no curve.png, replay.npz and episode.gif")
     machines.flags(options)
     return options
 

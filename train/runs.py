@@ -37,6 +37,16 @@ from .types import Runner, Train
 WORLD, SOURCE = "world.yaml", "source.json"
 CHECKPOINTS = "checkpoints"
 NOBODY, SCRIPTED = "none", "scripted"  # teachers that are no run
+SIZES = (
+    "hidden",
+    "conv",
+    "memory",
+    "memory_size",
+    "critic",
+    "roles",
+    "embedding",
+    "actions",
+)  # keys that size networks
 BEST = "best"  # the step of the highest score
 HOUSEKEEPING = (
     "name",
@@ -229,7 +239,9 @@ def begun_with(
     its, manifest = load_runner(source, step, report)
     runner = fresh(run)
     if jax.tree.map(jnp.shape, runner.params) != jax.tree.map(jnp.shape, its.params):
-        raise RunError(f"the networks of {source.folder} have other sizes than the configuration says")
+        both = ((key, getattr(source.config, key), getattr(run.config, key)) for key in SIZES)
+        named = "; ".join(f"{key} was {was!r}, is {now!r}" for key, was, now in both if was != now)
+        raise RunError(f"the networks of {source.folder} have other sizes than the configuration says ({named})")
     told = {"run": source.config.name, "step": manifest.step, "policy": policy_hash(its.params)}
     return runner.replace(params=its.params), {SOURCE: json.dumps(told, indent=1) + "\n"}
 

@@ -84,7 +84,7 @@ def test_a_run_begins_with_the_networks_of_another(tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--set", "hidden=[24]"), "have other sizes than the configuration says"),
+        (("--set", "hidden=[24]"), "have other sizes than the configuration says (hidden was (16,), is (24,))"),
         (("--set", "world=m1"), "--set world is not allowed"),
         (("--config", "ppo_town"), "--config cannot be given, too"),
         (("--world-set", "num_agents=6"), "--world-set cannot be given, too"),
