@@ -2,10 +2,10 @@
 
     python benchmarks/memory.py [--out benchmarks/results/memory.json] [NAME ...]
 
-`program` is what XLA lays out for the update: arguments, results that are not in their place, and temporaries; `peak` is the estimate
-of it. `resident` is how far the process grew above where it stood when the update was compiled, plus the arguments, and `whole` the
-estimate of that; on a CPU under Linux only, and less where memory that the compiler gave back is used again. Each configuration runs
-in a process of its own.
+`program` is what XLA lays out for the update: arguments, results that are not in their place, and temporaries; `peak` is the
+estimate of it. `resident` is how far the process grew above where it stood when the update was compiled, plus the arguments, and
+`whole` the estimate of that; on a CPU under Linux only, and less where memory that the compiler gave back is used again. Each
+configuration runs in a process of its own.
 """
 
 import argparse
