@@ -25,6 +25,10 @@ class Cloned(Section):
     gate: float = Field(0.9, ge=0, le=1, description="accuracy on the held-out towns that is asked for")
 
 
+RUN_NAME = r"^[A-Za-z0-9_.-]{0,59}[A-Za-z0-9_-]$"  # of a folder; no name is dots alone
+NETWORK_KEYS = ("hidden", "conv", "memory", "memory_size", "critic", "roles")  # equal for networks of one kind
+
+
 class Annealed(Section):
     """From the teacher's decisions to one's own, `python -m train.anneal`; it begins at `mix` and `bc_coef`."""
 
@@ -37,9 +41,7 @@ class Annealed(Section):
 class TrainConfig(Section):
     """One PPO run. Names are those of CleanRL; a step is one decision of one agent, which lasts `ticks_per_decision` ticks."""
 
-    name: str = Field(
-        "ppo", pattern=r"^[A-Za-z0-9_.-]{0,59}[A-Za-z0-9_-]$", description="the run folder is runs/<name>"
-    )
+    name: str = Field("ppo", pattern=RUN_NAME, description="the run folder is runs/<name>")
     world: str = Field("town", description="a shipped world, or a path to its YAML")
     world_set: tuple[str, ...] = Field((), description="changes to the world, such as observation.variant=compact")
     seed: int = Field(0, ge=0, lt=2**32, description="of everything random in the run")

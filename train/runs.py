@@ -21,7 +21,7 @@ from townlet_jax.types import World
 from townlet_jax.worlds import compile_document, read
 
 from .checkpoint import Report, Store, best, finished, open_store, restore, rewind, save, to_stderr
-from .config import TrainConfig
+from .config import NETWORK_KEYS, TrainConfig
 from .learner import make_train
 from .logging import CONFIG, Run, RunError, open_run, vacant, write_whole
 from .players import Player, memoryless
@@ -37,16 +37,7 @@ from .types import Runner, Train
 WORLD, SOURCE = "world.yaml", "source.json"
 CHECKPOINTS = "checkpoints"
 NOBODY, SCRIPTED = "none", "scripted"  # teachers that are no run
-SIZES = (
-    "hidden",
-    "conv",
-    "memory",
-    "memory_size",
-    "critic",
-    "roles",
-    "embedding",
-    "actions",
-)  # keys that size networks
+SIZES = (*NETWORK_KEYS, "embedding", "actions")  # keys that size the networks of a world
 BEST = "best"  # the step of the highest score
 HOUSEKEEPING = (
     "name",
@@ -105,7 +96,7 @@ def setup(
     mesh = mesh_of(config.shards)
     teacher = teacher_of(world, config) if learns else None
     train = make_train(world, config, teacher, mesh)
-    return Setup(folder, config, document, world_document, world, train, mesh, hash_of(teacher))
+    return Setup(folder, config, document, world_document, world, train, mesh, teacher_hash(teacher))
 
 
 def fits(world: World, config: TrainConfig) -> None:
@@ -145,7 +136,7 @@ def teacher_of(world: World, config: TrainConfig) -> Player | None:
     return on_foot(player, ways) if config.actions == "primitives" else player
 
 
-def hash_of(teacher: Player | None) -> str:
+def teacher_hash(teacher: Player | None) -> str:
     """The hash of a teacher's weights; empty for nobody, and for a teacher without any."""
     return policy_hash(teacher.params) if teacher is not None and jax.tree.leaves(teacher.params) else ""
 

@@ -67,8 +67,10 @@ def chances(world: World, player: Player, seed: int, states: State, agent: int) 
     seen = before(world, seed, states, player.every)
     actions, probs = jax.device_get(asked(world, player, seen, jax.random.key(seed), agent))
     names, found, thoughts = world.static.actions.names, [], ()
-    for share in probs if isinstance(probs, np.ndarray) else [()] * len(actions):
-        if len(share) and share.max() < SURE:  # else it could do one thing only, or does not tell
+    if not isinstance(probs, np.ndarray):
+        return [()] * (len(actions) * player.every)
+    for share in probs:
+        if share.max() < SURE:  # else it could do one thing only
             ranked = sorted(zip(names, share.tolist()), key=lambda pair: -pair[1])
             thoughts = tuple((in_words(name), value) for name, value in ranked if value >= LEAST)
         found += [thoughts] * player.every

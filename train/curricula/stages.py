@@ -10,7 +10,7 @@ from townlet_jax.config.errors import ConfigError, suggestion
 from townlet_jax.config.load import Document, find, resolve, validate
 from townlet_jax.types import Section
 
-from ..config import TrainConfig
+from ..config import RUN_NAME, TrainConfig
 
 GIVEN = ("name", "world", "total_timesteps", "curiosity_share")  # of a learner: what stages and the curriculum say
 LIMIT = r"^(<=|>=|<|>) *-?\d+(\.\d+)?$"
@@ -43,9 +43,7 @@ class Stage(Section):
 class Curriculum(Section):
     """Stages from an easy world to the whole town, and one learner that climbs them."""
 
-    name: str = Field(
-        "curriculum", pattern=r"^[A-Za-z0-9_.-]{0,59}[A-Za-z0-9_-]$", description="the folder is runs/<name>"
-    )
+    name: str = Field("curriculum", pattern=RUN_NAME, description="the folder is runs/<name>")
     stages: tuple[Stage, ...] = Field(min_length=1, max_length=64, description="in order")
     gates: dict[str, dict[str, str]] = Field(
         {}, description="stage -> logged number -> limit such as '<= 0.01'; a stage without a gate lasts its budget"

@@ -23,12 +23,11 @@ import numpy as np
 from townlet_jax.observe import layer_names, schema
 from townlet_jax.types import World
 
-from ..config import TrainConfig
+from ..config import NETWORK_KEYS, TrainConfig
 from ..curiosity import WIDTHS
 from ..logging import RunError
 from ..types import Curiosity, Runner
 
-KEPT = ("hidden", "conv", "memory", "memory_size", "critic", "roles")  # what two learners must have in common
 NOBODY = "nobody"  # the role of those who have none
 SIDE = 3  # cells of a patch, see `networks.patches`
 
@@ -227,7 +226,7 @@ def fits(here: TrainConfig, there: TrainConfig, told: str = "") -> None:
     Raises:
         RunError: names the key and both values.
     """
-    for key in KEPT:
+    for key in NETWORK_KEYS:
         was, now = getattr(there, key), getattr(here, key)
         if was != now:
             raise RunError(

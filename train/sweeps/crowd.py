@@ -76,7 +76,7 @@ def crowd_of(
 
 def identity(crowd: Crowd) -> dict[str, Any]:
     """What its checkpoints must agree with."""
-    teacher = runs.hash_of(crowd.stack.program.teacher)
+    teacher = runs.teacher_hash(crowd.stack.program.teacher)
     return {
         **({"teacher": teacher} if teacher else {}),
         "sweep": {key: value for key, value in crowd.document.tree.items() if key not in ("name", "memory_gib")},

@@ -18,7 +18,7 @@ from townlet_jax.config.load import Document, find, resolve, validate
 from townlet_jax.types import Section
 from townlet_jax.worlds import read
 
-from ..config import TrainConfig
+from ..config import RUN_NAME, TrainConfig
 from ..types import Hyper
 
 SWEEP, BASE = "sweep.yaml", "base.yaml"  # in the folder of a sweep: what varies, and what all members share
@@ -57,7 +57,7 @@ class Span(Section):
 class Shared(Section):
     """What sweeps and populations have in common."""
 
-    name: str = Field("sweep", pattern=r"^[A-Za-z0-9_.-]{0,59}[A-Za-z0-9_-]$", description="the folder is runs/<name>")
+    name: str = Field("sweep", pattern=RUN_NAME, description="the folder is runs/<name>")
     base: str = Field(
         "ppo_town", description="the training configuration of all members: a shipped one, or a YAML file"
     )
