@@ -18,6 +18,10 @@ from pathlib import Path
 CASES = {
     "mlp": (),
     "gru": ("memory=gru",),
+    "lstm": ("memory=lstm",),
+    "bfloat16": ("compute_dtype=bfloat16",),
+    "teacher": ("teacher=scripted", "bc_coef=1"),
+    "ppo_m3": (),
     "1024 towns": ("num_envs=1024",),
     "hybrid": ('world_set=["observation.variant=hybrid"]',),
     "2 minibatches": ("num_minibatches=2",),
@@ -25,6 +29,7 @@ CASES = {
     "roles and central critic": ("roles=jobs", "critic=central"),
     "8 devices": ("shards=8",),
 }
+BASES = {"ppo_m3": "ppo_m3"}  # of the cases that do not change ppo_town
 DEVICES = {"8 devices": 8}  # forced on the host
 
 
@@ -50,7 +55,7 @@ def measure(name: str) -> dict:
     from train.sharding import mesh_of, put
 
     use_compile_cache()
-    config, _ = load_config("ppo_town", CASES[name])
+    config, _ = load_config(BASES.get(name, "ppo_town"), CASES[name])
     world = compile_document(read(config.world, config.world_set))
     mesh = mesh_of(config.shards)
     train = make_train(world, config, mesh=mesh)

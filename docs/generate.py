@@ -146,7 +146,7 @@ Such as `configs/sweeps/pbt_town.yaml`; see [sweeps.md](sweeps.md).
 {population}
 ## The curriculum
 
-Such as `configs/train/curriculum.yaml`; see [curriculum.md](curriculum.md).
+Such as `configs/curricula/curriculum.yaml`; see [curriculum.md](curriculum.md).
 
 {curriculum}
 ## The gate of promotions

@@ -27,6 +27,7 @@ import jax
 from .storage import manifest as manifests
 from .storage import orbax_step
 from .storage.errors import CheckpointError, told_as
+from .storage.exchange import sync_tree
 from .storage.leaves import Leaf, Snapshot, digest_of, leaf_table, policy_of, snapshot, to_host
 from .storage.manifest import Manifest
 from .storage.migrations import migrate_leaves
@@ -109,7 +110,7 @@ def commit(store: Store, step: int, taken: Snapshot, meta: dict[str, Any], score
         _clear_stale(store.folder)
         try:
             orbax_step.write(store.folder, step, values)
-            manifests.sync_tree(path)
+            sync_tree(path)
             files = manifests.hash_files(path, store.max_bytes)
             who = {"versions": manifests.versions(), "machine": manifests.machine()}
             sums = {"files": files, "digest": digest_of(table, values), "policy": policy_of(table, values)}
@@ -130,7 +131,8 @@ def verify(store: Store, step: int) -> Manifest:
     """
     folder = store.folder / str(step)
     if folder.is_symlink() or not folder.is_dir():
-        raise CheckpointError(f"{folder} is {'not a plain directory' if os.path.lexists(folder) else 'missing'}")
+        what = "not a plain directory" if os.path.lexists(folder) else "missing"
+        raise CheckpointError(f"{folder} is {what} (there: {', '.join(map(str, _steps(store.folder))) or 'none'})")
     with told_as(f"cannot read step {step} in {store.folder}"):
         manifest = manifests.read(folder)
         if manifest.step != step:

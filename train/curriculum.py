@@ -32,7 +32,7 @@ from .curricula.climb import begin_event, check, enter, limits_of
 from .curricula.ladder import plot_curriculum
 from .curricula.stages import Plan, load_plan
 from .curricula.windows import ADVANCE, AUTO, HOLD, Tally, Verdict, judge
-from .logging import CONFIG, JSONL, Row, RunError, plot_curve, read_rows, write_whole
+from .logging import Row, RunError, plot_curve, read_rows, vacant, write_whole
 from .session import learn
 
 DEFAULT, PLAN = "curriculum", "curriculum.yaml"
@@ -98,8 +98,7 @@ def prepare(climb: Climb, options: argparse.Namespace) -> str:
     """
     plan, folder = climb.plan, climb.folder
     if not options.resume:
-        if any((folder / name).exists() for name in (PLAN, CONFIG, JSONL)):
-            raise RunError(f"{folder} already holds a run: continue it with --resume or choose another --name")
+        vacant(folder, PLAN)
         write_whole(folder / PLAN, dump(plan.document.tree))
     word = ADVANCE if options.advance else HOLD if options.hold else AUTO if options.auto else ""
     events = read_events(folder)

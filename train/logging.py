@@ -9,13 +9,14 @@ import csv
 import io
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from .storage.exchange import exchanged
 
 CONFIG, JSONL, CSV, CURVE = "config.yaml", "metrics.jsonl", "metrics.csv", "curve.png"
 
@@ -120,14 +121,10 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         RunError: the disk refuses.
     """
-    part = path.with_name(path.name + ".part")
     with disk(path, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        with exchanged(path) as file:
+            file.write(text.encode())
 
 
 def read_lines(path: Path, sound: Callable[[Any], bool], advice: str = "") -> Iterator[Any]:
@@ -159,14 +156,18 @@ def read_lines(path: Path, sound: Callable[[Any], bool], advice: str = "") -> It
                 damaged = number
 
 
-def vacant(folder: Path) -> None:
+def vacant(folder: Path, *others: str) -> None:
     """Refuse a folder that holds a run.
+
+    Args:
+        folder: `runs/<name>`.
+        *others: files that show that there is something besides those of a run.
 
     Raises:
         RunError: it does, or it cannot be read.
     """
     with disk(folder):
-        if any((folder / name).exists() for name in (CONFIG, JSONL, CSV)):
+        if any((folder / name).exists() for name in (CONFIG, JSONL, CSV, *others)):
             raise RunError(f"{folder} already holds a run: continue it with --resume or choose another --name")
 
 

@@ -138,7 +138,7 @@ def work(options: argparse.Namespace) -> str:
     judgement = judge(store, candidate, out, gate, scripted, options.variant_run, windows)
     decision, state, reasons = decided(judgement, gate.required_passes)
     Console(width=None if sys.stdout.isatty() else 100).print(table(judgement.verdicts))
-    print("\n".join([*judgement.notes, f"{decision}: {'; '.join(reasons)}"]))
+    print("\n".join([*judgement.notes, *(f"{decision}: {reason}" for reason in reasons)]))
     if options.dry_run:
         return decision
     who = {"run": candidate.run.config.name, "step": candidate.step, "policy": candidate.policy}

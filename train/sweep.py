@@ -93,7 +93,9 @@ def told(value: float) -> str:
 def table(whole: Crowd) -> Table:
     """The members with their scores, the best first."""
     found = crowd.scores(whole)
-    shown = Table(title=f"{whole.folder}: {crowd.SCORE}, mean of the last updates", box=SIMPLE_HEAD)
+    shown = Table(
+        title=f"{whole.folder}: {crowd.SCORE}, mean of the last {crowd.LAST_SHARE:.0%} of the updates", box=SIMPLE_HEAD
+    )
     for head in ("member", "seed", "values", crowd.SCORE):
         shown.add_column(head, justify="left" if head == "values" else "right")
     order = sorted(range(len(found)), key=lambda k: (found[k] != found[k], -found[k]))

@@ -110,7 +110,9 @@ UNREADABLE = {
     "two documents": ("seed: 1\n---\nseed: 2\n", ["x.yaml:2:", "second document"]),
     "depth 50": ("a: " + "[" * 50 + "]" * 50, ["x.yaml:1:", "deep", "12"]),
     "depth 5000": ("[" * 5000, ["deep", "12"]),
-    "many nodes": ("a: [" + "1," * 21000 + "1]", ["too many", "20000"]),
+    "many nodes": ("a: [" + "1," * 21000 + "1]", ["x.yaml:1: too many", "20000"]),
+    "one node more": ("a: [" + "1, " * 19997 + "1]", ["too many", "20000"]),
+    "many pairs": ("a: [" + "b: 1," * 9000 + "b: 1]", ["too many", "20000"]),
     "duplicate": ("train:\n  num_envs: 1\n\n  num_envs: 2\n", ["x.yaml:4:", "train.num_envs", "duplicate", "line 2"]),
     "duplicate, quoted": ('a: 1\n"a": 2\n', ["x.yaml:2:", "a", "line 1"]),
     "number key": ("wages:\n  1: 2\n", ["x.yaml:2:", "wages", "key 1", "string"]),
@@ -276,6 +278,13 @@ def test_overrides_set_values_and_name_their_source(write):
     assert document.lines[("train", "num_envs")] == ("--set", 1)
     assert document.lines[("train", "hidden", 1)] == ("--set", 4)
     assert ("wages", "baker") not in document.lines
+
+
+def test_keys_that_do_not_go_together_blame_the_override(write):
+    """The file alone was sound: what was written over it is at fault, where the file says both keys or one of them."""
+    for text in ("seed: 1\ntrain: {num_envs: 8, num_minibatches: 4}\n", "seed: 1\ntrain: {num_envs: 8}\n"):
+        message = fault_of(validate, Config, resolve(write(text), ["name=a", "train.num_minibatches=3"]))
+        assert message == "--set:2: train: num_minibatches 3 does not divide num_envs 8"
 
 
 def test_overrides_create_missing_sections(write):

@@ -6,25 +6,24 @@ from typing import Any, NoReturn
 
 from townlet_jax.config.canonical import config_id, dump
 from townlet_jax.config.errors import ConfigError, Path, dotted, listed, shown, suggestion
-from townlet_jax.config.strict_yaml import MAX_BYTES, MAX_DEPTH, Document, Lines, parse, read_yaml
+from townlet_jax.config.strict_yaml import MAX_BYTES, MAX_DEPTH, SUFFIXES, Document, Lines, parse, read_yaml
 from townlet_jax.config.validate import validate
 
 __all__ = ["ConfigError", "Document", "config_id", "dump", "find", "read_yaml", "resolve", "shipped", "validate"]
 
 MAX_EXTENDS = 8
-KINDS = ("worlds", "scenarios", "train", "promotion", "sweeps")  # of shipped configurations
-SINGULAR = {
-    "worlds": "world",
-    "scenarios": "scenario",
-    "train": "training configuration",
-    "promotion": "gate",
-    "sweeps": "sweep",
+KINDS = {  # the folders of shipped configurations, and what messages call one and several of each
+    "worlds": ("world", "worlds"),
+    "scenarios": ("scenario", "scenarios"),
+    "train": ("training configuration", "training configurations"),
+    "curricula": ("curriculum", "curricula"),
+    "promotion": ("gate", "gates"),
+    "sweeps": ("sweep", "sweeps"),
 }
 FROM_SHELL, FROM_PYTHON = "--set", "overrides"  # what messages call what is written over a file
 
 _PACKAGE = FilePath(__file__).resolve().parents[1]
 _CONFIG_FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")  # in a wheel, in a checkout
-_SUFFIXES = (".yaml", ".yml")
 
 
 def resolve(path: str | FilePath, overrides: Sequence[str] = (), source: str = FROM_SHELL) -> Document:
@@ -59,7 +58,7 @@ def find(name: str, *folders: str) -> FilePath:
 
     Args:
         name: Such as `town`, or a path that ends in .yaml or .yml.
-        *folders: The kinds of configuration that will do: `worlds`, `scenarios`, `train`, `sweeps`.
+        *folders: The kinds of configuration that will do: keys of `KINDS`.
 
     Returns:
         The path of an existing file.
@@ -68,11 +67,11 @@ def find(name: str, *folders: str) -> FilePath:
         ConfigError: If there is none, listing the names there are.
     """
     files = {stem: file for folder in reversed(folders) for stem, file in shipped(folder).items()}
-    if not name.endswith(_SUFFIXES):
+    if not name.endswith(SUFFIXES):
         if name in files:
             return files[name]
-        kinds = "; ".join(f"the {SINGULAR[folder]}s {listed(sorted(shipped(folder)))}" for folder in folders)
-        fault = f"there is no {SINGULAR[folders[0]]} {shown(name)} (allowed: {kinds}; or a file, NAME.yaml)"
+        kinds = "; ".join(f"the {KINDS[folder][1]} {listed(sorted(shipped(folder)))}" for folder in folders)
+        fault = f"there is no {KINDS[folders[0]][0]} {shown(name)} (allowed: {kinds}; or a file, NAME.yaml)"
         raise ConfigError(f"{fault}.{suggestion(name, files)}")
     if not FilePath(name).is_file():
         raise ConfigError(f"{name}: no such file.{suggestion(FilePath(name).stem, files)}".removesuffix("."))
@@ -80,7 +79,7 @@ def find(name: str, *folders: str) -> FilePath:
 
 
 def shipped(folder: str) -> dict[str, FilePath]:
-    """The shipped configurations of a kind (one of `KINDS`) by name."""
+    """The shipped configurations of a kind (a key of `KINDS`) by name."""
     folders = [root / folder for root in _CONFIG_FOLDERS]
     return {file.stem: file for place in reversed(folders) for file in sorted(place.glob("*.y*ml"))}
 
@@ -116,7 +115,7 @@ def _base(document: Document, path: FilePath) -> FilePath:
         )
     files = {stem: file for kind in KINDS for stem, file in shipped(kind).items()}
     beside = path.parent / name
-    if name.endswith(_SUFFIXES) and beside.is_file():
+    if name.endswith(SUFFIXES) and beside.is_file():
         return beside
     stem = name.removesuffix(".yaml").removesuffix(".yml")
     if stem in files:

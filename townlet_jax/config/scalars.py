@@ -36,11 +36,11 @@ def resolve_scalar(text: str) -> Scalar:
     """
     if text in WORDS:
         return WORDS[text]
+    if INT.fullmatch(text):  # most of what there is, and none of what is refused
+        return _integer(text)
     for pattern, fault, allowed in _REFUSED:
         if pattern.fullmatch(text):
             raise ValueError(f"{fault} (allowed: {allowed})")
-    if INT.fullmatch(text):
-        return _integer(text)
     if FLOAT.fullmatch(text):
         return _number(text)
     return text

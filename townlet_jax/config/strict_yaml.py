@@ -4,6 +4,7 @@ The tree is built straight from the parser's events, so that depth, node count, 
 anything is expanded; no YAML constructor runs.
 """
 
+import itertools
 import re
 import stat
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import yaml
 from townlet_jax.config.errors import ConfigError, Path, dotted, shown
 from townlet_jax.config.scalars import resolve_scalar
 
+SUFFIXES = (".yaml", ".yml")  # of configuration files
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 12
 MAX_NODES = 20_000
@@ -22,6 +24,7 @@ MAX_NODES = 20_000
 Lines = dict[Path, tuple[str, int]]
 
 _Parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BETWEEN = ",:-?[{\n"  # each of these begins two values at most, as the colon in [a: 1]
 _TAB_INDENT = re.compile(r"^ *\t", re.MULTILINE)
 
 
@@ -74,6 +77,8 @@ def parse(text: str, source: str, first_line: int = 1, path: Path = ()) -> tuple
     if tab:
         builder.fail(text.count("\n", 0, tab.start()) + first_line, (), "tab in the indentation (allowed: spaces)")
     try:
+        if 2 * sum(map(text.count, _BETWEEN)) > MAX_NODES - 2:
+            builder.count(yaml.parse(text, Loader=_Parser))
         return builder.document(yaml.parse(text, Loader=_Parser), path), builder.lines
     except yaml.YAMLError as error:
         builder.fail(first_line + _lines_above(error, text), (), f"not valid YAML: {_reason(error)}")
@@ -136,12 +141,17 @@ class _Builder:
         self.source = source
         self.first_line = first_line
         self.lines: Lines = {}
-        self.nodes = 0
         self.events: Iterator[yaml.Event] = iter(())
 
     def fail(self, line: int, path: Path, fault: str) -> NoReturn:
         place = f"{self.source}:{line}: " + (f"{dotted(path)}: " if path else "")
         raise ConfigError(place + fault)
+
+    def count(self, events: Iterator[yaml.Event]) -> None:
+        """Refuses too many values without building any of them, which would take four times as long."""
+        nodes = (event for event in events if isinstance(event, yaml.NodeEvent))
+        if event := next(itertools.islice(nodes, MAX_NODES, None), None):
+            self.fail(self.line(event), (), f"too many values (allowed: {MAX_NODES})")
 
     def document(self, events: Iterator[yaml.Event], path: Path) -> Any:
         self.events = events
@@ -173,9 +183,6 @@ class _Builder:
 
     def check(self, event: yaml.Event, path: Path) -> None:
         line = self.line(event)
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            self.fail(line, (), f"too many values (allowed: {MAX_NODES})")
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             name = f"{'*' if isinstance(event, yaml.AliasEvent) else '&'}{event.anchor}"
             self.fail(line, path, f"{name} is an anchor or alias (allowed: none; write the value out)")

@@ -1,6 +1,7 @@
 """Checks a document against a pydantic model and words every fault as one line."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from townlet_jax.config.allowed import UNKNOWN, Slot, allowed, below, choices, fields, keys, tagged
 from townlet_jax.config.errors import ConfigError, Path, dotted, listed, shown, suggestion
-from townlet_jax.config.strict_yaml import Document, Lines
+from townlet_jax.config.strict_yaml import SUFFIXES, Document, Lines
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -44,6 +45,7 @@ class Fault(NamedTuple):
     hint: str = ""  # " Did you mean ...?" or empty
     value: str = ""  # the offending value as shown; may be empty
     shared: bool = False  # one of several alternatives of a union
+    together: bool = False  # keys below the path do not go together; the problem names them
 
 
 def validate(model: type[Model], document: Document) -> Model:
@@ -91,7 +93,8 @@ def _fault(model: type[BaseModel], tree: Any, detail: Mapping[str, Any]) -> Faul
         return Fault(path, "required key is missing", about, shared=shared)
     if kind in _FROM_VALIDATORS:
         text = detail["msg"].split(", ", 1)[-1]  # after "Value error" or "Assertion failed"
-        return Fault(path, text, value="" if isinstance(value, dict | list) else f"{shown(value)}:", shared=shared)
+        together = isinstance(value, dict | list)
+        return Fault(path, text, value="" if together else f"{shown(value)}:", shared=shared, together=together)
     return Fault(path, _problem(detail), allowed(slot, name), _value_hint(detail), shown(value), shared)
 
 
@@ -173,11 +176,17 @@ def _merged(faults: list[Fault]) -> list[Fault]:
 
 
 def _line(fault: Fault, document: Document) -> str:
-    place = _place(fault.path, document.lines, document.path)
+    place = _place(_blamed(fault, document.lines), document.lines, document.path)
     path = f"{dotted(fault.path)}:" if fault.path else ""
     right = f"(allowed: {fault.allowed})" if fault.allowed else ""
     text = " ".join(part for part in (f"{place}:", path, fault.value, fault.problem, right) if part)
     return f"{text}.{fault.hint}" if fault.hint else text
+
+
+def _blamed(fault: Fault, lines: Lines) -> Path:
+    """The path at fault; where keys below it do not go together, the first of them that was written over the file, if any was."""
+    named = [(*fault.path, word) for word in re.findall(r"\w+", fault.problem)] if fault.together else []
+    return next((path for path in named if path in lines and not lines[path][0].endswith(SUFFIXES)), fault.path)
 
 
 def _place(path: Path, lines: Lines, default: str) -> str:

@@ -180,7 +180,7 @@ def load_plan(name: str | Path, overrides: tuple[str, ...] = ()) -> Plan:
     Raises:
         ConfigError: with a line for each fault.
     """
-    document = resolve(find(str(name), "train"), overrides)
+    document = resolve(find(str(name), "curricula"), overrides)
     plan = Plan(validate(Curriculum, document), document)
     for stage in plan.names:
         learner_of(plan, stage)

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from ..storage.exchange import PART
 from .dataset import Dataset, load_sample
-from .npz import PART, Arrays, DatasetError, write_arrays, write_text
+from .npz import Arrays, DatasetError, write_arrays, write_text
 from .record import keep_towns, metrics
 from .shards import MANIFEST, METRICS, Schema
 

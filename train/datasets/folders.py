@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..storage.exchange import PART
 from ..storage.manifest import now, versions
 from .dataset import manifests, open_dataset
-from .npz import PART, Arrays, DatasetError, write_arrays, write_text
+from .npz import Arrays, DatasetError, write_arrays, write_text
 from .shards import MANIFEST, METRICS, SCHEMA, WORLD, Manifest, Metadata, Sample, Schema, write_manifest
 
 

@@ -17,10 +17,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from ..logging import RunError
-from ..storage.manifest import sync
+from ..storage.exchange import exchanged
 
 MAX_TEXT = 64 << 20  # bytes of a JSON or YAML file
-PART = ".part"  # in the name of what is being written
 
 Arrays = dict[str, np.ndarray]
 
@@ -50,18 +49,12 @@ def write_file(path: Path, fill: Callable[[BinaryIO], Any]) -> tuple[int, str]:
     Raises:
         DatasetError: the disk refuses.
     """
-    draft = path.with_name(path.name + PART)
     try:
-        with draft.open("wb") as file:
+        with exchanged(path) as file:
             fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        with draft.open("rb") as file:
+        with path.open("rb") as file:
             told = os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
-        os.replace(draft, path)
-        sync(path.parent)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise DatasetError(f"cannot write {path}: {error.strerror or error}") from None
     return told
 

@@ -24,8 +24,9 @@ from ..logging import CONFIG, RunError
 from ..players import Player
 from ..program import learned
 from ..storage.errors import CheckpointError, told_as
+from ..storage.exchange import exchanged, sync
 from ..storage.leaves import policy_hash
-from ..storage.manifest import encode, now, sha256, sync
+from ..storage.manifest import encode, now, sha256
 from . import golden as goldens
 from .golden import Golden
 
@@ -59,12 +60,8 @@ class Loaded(NamedTuple):
 
 def seal(path: Path, fields: dict[str, Any]) -> None:
     """Write JSON with its own sha256 inside; a crash leaves the old file or the new one."""
-    draft = path.with_name(path.name + ".tmp")
-    with told_as(f"cannot write {path}"):
-        draft.write_bytes(encode(fields))
-        sync(draft)
-        os.replace(draft, path)
-        sync(path.parent)
+    with told_as(f"cannot write {path}"), exchanged(path) as file:
+        file.write(encode(fields))
 
 
 def unseal(path: Path) -> dict[str, Any]:

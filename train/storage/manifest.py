@@ -19,6 +19,7 @@ from typing import Any
 import jax
 
 from .errors import CheckpointError
+from .exchange import exchanged
 from .leaves import Leaf
 from .migrations import migrate_fields
 
@@ -139,11 +140,8 @@ def compare_files(folder: Path, manifest: Manifest, max_bytes: int) -> None:
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a step whose files are on the disk; a crash leaves either all of it or none."""
-    draft = folder / f"{NAME}.tmp"
-    draft.write_bytes(encode(asdict(manifest)))
-    sync(draft)
-    os.replace(draft, folder / NAME)
-    sync(folder)
+    with exchanged(folder / NAME) as file:
+        file.write(encode(asdict(manifest)))
 
 
 def read(folder: Path) -> Manifest:
@@ -172,21 +170,6 @@ def read(folder: Path) -> Manifest:
         return Manifest(**fields)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {type(error).__name__}: {error}") from error
-
-
-def sync(path: Path) -> None:
-    """Force one file or directory to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_tree(folder: Path) -> None:
-    """Force a directory, all below it and its name to the disk."""
-    for path in (*folder.rglob("*"), folder, folder.parent):
-        sync(path)
 
 
 def encode(fields: dict[str, Any]) -> bytes:

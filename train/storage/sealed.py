@@ -6,11 +6,12 @@ NumPy reads them as they are. No pickle is written or read.
 import hashlib
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .exchange import exchanged
 
 HEADER = "header"
 MARK = b"\nsha256:"  # and 64 hexadecimal digits, the end of the file
@@ -32,16 +33,8 @@ def save_sealed(path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray
     file = io.BytesIO()
     np.savez_compressed(file, **{HEADER: np.frombuffer(text.encode(), np.uint8)}, **arrays)
     data = file.getvalue()
-    draft = path.with_name(path.name + ".part")
-    try:
-        with draft.open("wb") as out:
-            out.write(data + MARK + hashlib.sha256(data).hexdigest().encode())
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
+    with exchanged(path) as out:
+        out.write(data + MARK + hashlib.sha256(data).hexdigest().encode())
 
 
 def load_sealed(path: Path, max_bytes: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

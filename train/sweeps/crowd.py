@@ -7,7 +7,7 @@ A block is as many members as one program trains. Blocks are trained one after t
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,10 +22,13 @@ from .. import runs
 from ..checkpoint import Store, finished, open_store, restore, rewind, save
 from ..cli import Stop
 from ..config import TrainConfig
-from ..logging import CONFIG, JSONL, RunError, disk, open_run, write_whole
+from ..hardware.watchdog import Watchdog
+from ..logging import JSONL, RunError, disk, open_run, vacant, write_whole
 from ..progress import Progress
 from ..session import scored
 from ..storage.agreement import agree
+from ..storage.exchange import PART
+from ..storage.saving import Saver
 from ..types import Runner
 from . import rows, stack
 from .members import BASE, SWEEP, Member, Shared
@@ -92,8 +95,7 @@ def begin(crowd: Crowd) -> None:
     Raises:
         RunError: it holds something, or cannot be written, or the best of its checkpoints could not be told.
     """
-    if any((crowd.folder / name).exists() for name in (SWEEP, JSONL, CONFIG)):
-        raise RunError(f"{crowd.folder} already holds a run: continue it with --resume or choose another --name")
+    vacant(crowd.folder, SWEEP)
     first = crowd.members[0]
     if first.config.best_by != TrainConfig().best_by:
         score_of(runs.setup(crowd.folder, first.config, first.document, first.world_document))
@@ -178,33 +180,55 @@ def learn(crowd: Crowd, course: Course) -> str:
     """
     parted = lambda values, keys, hyper: crowd.stack._replace(values=values, keys=keys, hyper=hyper)
     init = jax.jit(lambda *parts: course.init(parted(*parts)))  # compiled once for all blocks
+    blocks = crowd.stack.count // crowd.block
     program = None  # compiled for the first block that is not complete, and used for all others
-    every = crowd.members[0].config.checkpoint_every
     with Stop() as stop, Progress() as progress:
-        for block in range(crowd.stack.count // crowd.block):
+        for block in range(blocks):
             mine = part(crowd, block)
             state, done = standing(crowd, course, block, partial(init, mine.values, mine.keys, mine.hyper))
             if done < crowd.total and program is None:
                 progress.phase(f"compiling {crowd.block} members on {jax.devices()[0].platform}")
                 program = jax.jit(course.update(mine), donate_argnums=1).lower(mine.values, state).compile()
-            while program is not None and done < crowd.total and not stop.asked:
-                begun = time.perf_counter()
-                state, metrics = program(mine.values, state)
-                metrics, done = jax.device_get(metrics), done + 1
-                tell(crowd, block, row_of(crowd, block, done, metrics, time.perf_counter() - begun), progress)
-                state = course.after(crowd, done, state)
-                if done % every == 0 or done == crowd.total or stop.asked:
-                    save(store(crowd, block), done, state, identity(crowd))
+            if program is not None and done < crowd.total:
+                update = partial(program, mine.values)
+                for row in updates(crowd, course, block, update, state, done, stop):
+                    progress.update(block * crowd.total + row["update"], blocks * crowd.total, shown(row))
             if stop.asked:
                 break
         return stop.asked
 
 
-def tell(crowd: Crowd, block: int, row: rows.Row, progress: Progress) -> None:
-    """Log and show an update of a block."""
-    rows.append(crowd.folder / JSONL, [row])
-    blocks = crowd.stack.count // crowd.block
-    progress.update(block * crowd.total + row["update"], blocks * crowd.total, shown(row))
+def updates(
+    crowd: Crowd, course: Course, block: int, update: Callable[[State], Any], state: State, done: int, stop: Stop
+) -> Iterator[rows.Row]:
+    """Train a block to its end, or until somebody asks to stop, row by row as they are logged; in the end all of it is saved.
+
+    Args:
+        crowd: whose block it is.
+        course: how it is trained.
+        block: which.
+        update: the compiled function state -> (state, metrics {name: f32[M]}).
+        state: where the block stands; it is donated.
+        done: the updates until there.
+        stop: says that somebody asks to stop.
+    """
+    config = crowd.members[0].config
+    with Saver(store(crowd, block), done) as saver, Watchdog(config.watchdog) as watchdog:
+        while done < crowd.total and not stop.asked:
+            begun = time.perf_counter()
+            with watchdog.update(done + 1):
+                state, metrics = update(state)
+                metrics = jax.device_get(metrics)
+            done += 1
+            row = row_of(crowd, block, done, metrics, time.perf_counter() - begun)
+            rows.append(crowd.folder / JSONL, [row])
+            state = course.after(crowd, done, state)
+            yield row
+            if done % config.checkpoint_every == 0:
+                saver.save(done, state, identity(crowd))
+        saver.wait()
+        if done > saver.saved:
+            saver.save_now(done, state, identity(crowd))
 
 
 def scores(crowd: Crowd) -> np.ndarray:
@@ -251,7 +275,7 @@ def export(crowd: Crowd, course: Course, index: int, folder: Path) -> Path:
     now = {name: float(getattr(runner.hyper, name)) for name in crowd.members[index].hyper}
     tree = {**crowd.members[index].document.tree, **now, "name": f"{crowd.shared.name[:50]}-{index}"}
     document = Document(str(folder), tree, {})
-    part = folder.with_name(folder.name + ".part")
+    part = folder.with_name(folder.name + PART)
     run = runs.setup(part, validate(TrainConfig, document), document, crowd.members[index].world_document)
     sound = write_run(crowd, run, block, place, step)
     save(runs.checkpoints(run), step, runner, runs.identity(run), score_of(run) if sound else None)

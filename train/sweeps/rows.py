@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..logging import ANOTHER, JSONL, disk, read_lines
+from ..storage.exchange import exchanged
 
 MEMBERS = "members.csv"
 LINEAGE = "lineage.jsonl"  # of a population: who copied whom
@@ -58,13 +59,10 @@ def keep(path: Path, block: int, update: int) -> None:
     """Drop the rows after an update of a block, and a half-written last line."""
     if not path.exists():
         return
-    part = path.with_name(path.name + ".part")
-    with disk(path):
-        with part.open("w", encoding="utf-8", newline="") as file:
-            for row in read(path):
-                if (row.get("block", 0), row["update"]) <= (block, update):
-                    file.write(json.dumps(row, allow_nan=False) + "\n")
-        part.replace(path)
+    with disk(path), exchanged(path) as file:
+        for row in read(path):
+            if (row.get("block", 0), row["update"]) <= (block, update):
+                file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
 
 
 def finals(folder: Path, count: int, key: str, last: int) -> np.ndarray:
