@@ -9,6 +9,7 @@ Needs do not decay there and a day has 200 ticks, so that numbers can be worked 
 """
 
 import functools
+import gc
 import json
 import os
 import tempfile
@@ -27,8 +28,10 @@ from townlet_jax.core import fixed
 from townlet_jax.env import load
 from townlet_jax.systems import ORDER, lifecycle
 from townlet_jax.types import Key, Observation, State, System, World
+from train.cli import SELDOM
 
 TESTS = Path(__file__).parent
+gc.set_threshold(*SELDOM)
 jax.config.update("jax_compilation_cache_dir", str(TESTS.parent / ".jax_cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -85,6 +85,7 @@ def test_its_reward_counts_where_it_has_a_weight(dry, keys):
     assert jnp.shape(state.reward) == (4, 8)
 
 
+@pytest.mark.slow  # the quick run checks it in the page and in the notebook: tests/docs, tests/notebooks
 def test_it_keeps_the_promises():
     assert {"metrics finite", "rewards in range"} <= testing.check_world(rainy().world, num_towns=2, num_ticks=24)
 
