@@ -46,7 +46,7 @@ class Memory(Section):
 
     towns: int = Field(8, ge=1, le=1000, description="towns recorded when a release is made")
     days: float = Field(1.0, gt=0, le=10, description="days of each")
-    most_kl: float = Field(1.0, gt=0, le=100, description="nats, mean KL of the candidate's chances from the release's")
+    most_kl: float = Field(0.5, gt=0, le=100, description="nats, mean KL of the candidate's chances from the release's")
 
 
 class Variants(Section):
