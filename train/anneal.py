@@ -40,6 +40,7 @@ STEERING = ("return_per_day", "attendance")  # those of them that an update logs
 VERDICTS = ("PASS", "HOLD", "FAIL")  # by exit code
 BASE_TOWNS = 64  # in which the teacher plays alone, to know what is to be kept
 DAYS = 5.0
+DEFAULT = "anneal"  # name
 DEFAULTS = ("teacher=scripted", "mix=0.8", "bc_coef=1.0")  # over the configuration of the clone
 
 
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder")
     options.add_argument("--any-clone", action="store_true", help="also begin with a clone that missed its gate")
     options.add_argument("--set", action="append", default=[], metavar="A=1", help="change the clone's configuration")
-    options.add_argument("--name", default="anneal", help="run folder below --runs")
+    options.add_argument("--name", help="run folder below --runs; the default is anneal")
     options.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made")
     options.add_argument("--num-envs", type=int, default=256, help="held-out towns a seed in the end")
     options.add_argument("--seeds", type=int, default=3, help="held-out seeds in the end")
@@ -117,7 +118,7 @@ def prepared(options: argparse.Namespace) -> ppo.New:
     if not options.any_clone and not passed(options.clone / CLONED):
         told = f"(see {options.clone / CLONED}): clone it better, or take it with --any-clone"
         raise RunError(f"{options.clone} missed its gate {told}")
-    overrides = (*DEFAULTS, *options.set, f"name={options.name}")
+    overrides = (*DEFAULTS, *options.set, f"name={options.name or DEFAULT}")
     config, document = load_config(options.clone / CONFIG, overrides)
     run = runs.setup(options.runs / config.name, config, document, source.world_document)
     if config.teacher == runs.NOBODY:
@@ -211,7 +212,7 @@ def main() -> None:
     if options.resume:
         if not options.resume.is_dir():
             raise RunError(f"{options.resume} holds no run")
-        ppo.unchanged(options, "set")
+        ppo.unchanged(options, "set", "name", "any_clone")
         with runs.alone(options.resume):
             sys.exit(work(options, *ppo.resume(options.resume)))
     new = prepared(options)

@@ -3,9 +3,9 @@
     L = mean(-log pi(a_t | what was seen up to t)) + value_coef * 0.5 * mean((V_t - G_t)^2)
 
 The first mean is over the decisions in which there was a choice, the second over all that somebody took. G is the discounted sum of
-the rewards that followed, with the network's own value where the piece ends (`value: returns`), or what the teacher expected
-(`value: teacher`). A record is learned in pieces of `num_steps` decisions, one after the other; the memory goes on from piece to
-piece, the gradient does not.
+the rewards that followed, with the network's own value where the piece ends (`value: returns`; that of its last decision, what was
+seen after it being part of the next piece), or what the teacher expected (`value: teacher`). A record is learned in pieces of
+`num_steps` decisions, one after the other; the memory goes on from piece to piece, the gradient does not.
 """
 
 from collections.abc import Iterator

@@ -221,8 +221,8 @@ def compare(options: argparse.Namespace) -> None:
         "seconds": time.perf_counter() - begun,
         **summary(results),
     }
-    write(run.folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
     show(table(result))
+    write(run.folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
     print(f"{run.folder / RESULT}: {result['seconds']:.0f} s")
 
 

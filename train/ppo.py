@@ -141,7 +141,7 @@ def unchanged(options: argparse.Namespace, *flags: str) -> None:
         RunError: names the first of them.
     """
     for flag in flags:
-        if getattr(options, flag) not in (None, []):
+        if getattr(options, flag) not in (None, False, []):
             raise RunError(f"--resume goes on with the run as it is: --{flag.replace('_', '-')} cannot change it")
 
 
@@ -216,6 +216,8 @@ def work(options: argparse.Namespace, new: New | None, limits: Stability | None 
     run, log, runner = begin(new) if new else resume(options.resume)
     begun = time.perf_counter()
     watch = Watch(run.folder, run.world, limits) if limits and machines.first() else None
+    if watch and run.train.num_updates < watch.limits.rows:
+        print(f"--watch reads {watch.limits.rows} updates at a time, and this run has fewer", file=sys.stderr)
     runner, asked = learn(run, log, runner, watch)
     done, total = int(runner.update), run.train.num_updates
     machines.leave()

@@ -134,8 +134,8 @@ def work(options: argparse.Namespace) -> str:
     out, candidate = present and releases.load(store, present.name), candidate_of(options.run, options.step)
     if out and out.release.policy == candidate.policy:
         raise RunError(f"step {candidate.step} of {options.run} is the release already ({out.release.name})")
-    scripted, windows = options.against == SCRIPTED, options.windows or gate.required_passes
-    judgement = judge(store, candidate, out, gate, scripted, options.variant_run, windows)
+    scripted, count = options.against == SCRIPTED, options.windows or gate.required_passes
+    judgement = judge(store, candidate, out, gate, scripted, options.variant_run, count)
     decision, state, reasons = decided(judgement, gate.required_passes)
     Console(width=None if sys.stdout.isatty() else 100).print(table(judgement.verdicts))
     print("\n".join([*judgement.notes, *(f"{decision}: {reason}" for reason in reasons)]))
@@ -160,6 +160,8 @@ def main() -> None:
     if options.rollback and not options.store.is_dir():
         raise RunError(f"{options.store} is no store of releases")
     with nullcontext() if options.dry_run else runs.alone(options.store, "at work in"):
+        if not options.dry_run:
+            releases.settle(options.store)
         if options.rollback:
             print(roll_back(options.store, options.reason))
             return

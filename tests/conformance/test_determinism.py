@@ -174,7 +174,7 @@ MACHINES = {
     "x64": ("here", {"JAX_ENABLE_X64": "1"}, 1),
     "four devices": ("sharded", {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}, 4),
 }
-QUICK = {("town", "sse4"), ("m3", "sse4")}
+QUICK = {("town", "sse4"), ("town", "four devices"), ("m3", "sse4")}
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def annealed(tmp_path_factory, tiny_run):
 
 
 def words(clone, folder):
-    short = ("total_timesteps=1024", "anneal.until=0.75", "checkpoint_every=2")
+    short = ("total_timesteps=1024", "anneal.until=0.75", "anneal.freeze_drop=0.99", "checkpoint_every=2")
     sets = [word for one in short for word in ("--set", one)]
     return ["--clone", clone, "--runs", folder, "--no-pictures", "--num-envs", 2, "--seeds", 1, *sets]
 
@@ -149,7 +149,7 @@ def test_a_run_goes_from_the_teacher_to_its_own(annealed, tiny_run, capsys):
     folder, code = annealed
     rows = read_rows(folder / "anneal")
     result = json.loads((folder / "anneal" / "anneal_results.json").read_text())
-    assert [round(row["mix"], 2) for row in rows] in ([0.8, 0.53, 0.27, 0.0], [0.8, 0.8, 0.8, 0.8])
+    assert [round(row["mix"], 2) for row in rows] == [0.8, 0.53, 0.27, 0.0]
     assert code == ("PASS", "HOLD", "FAIL").index(result["verdict"]) and result["updates"] == 4
     assert all(0 <= row["imitation_accuracy"] <= 1 and row["imitation_loss"] > 0 for row in rows)
     assert json.loads((folder / "anneal" / "anneal.json").read_text())["return_per_day"] != 0

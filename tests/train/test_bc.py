@@ -1,6 +1,8 @@
 """Behaviour cloning: what is learned from a dataset, and what is refused."""
 
 import json
+import os
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -94,6 +96,39 @@ def test_who_misses_the_gate_is_kept_and_said_so(data, tmp_path, capsys):
     assert 0 < max(jax.tree.leaves(moved)) < 1e-2
     assert run_command(ppo.main, "--resume", tmp_path / "clone", "--no-pictures") == 0
     assert int(runs.load_runner(run)[0].update) == 1
+
+
+class Killed(BaseException):
+    """What stops a clone at once, as a kill does."""
+
+
+def test_a_clone_that_was_killed_goes_on_to_the_same_end(data, tmp_path, monkeypatch, capsys):
+    """Killed in its third epoch, asked to stop in its fourth, and another rate refused meanwhile: bit for bit as undisturbed."""
+    assert command(data, tmp_path / "whole", "bc.epochs=5") in (0, 1)
+    real, count = bc.epoch, []
+
+    def dies(*given):
+        if given[-1] == 2 and not count:
+            count.append(1)
+            raise Killed
+        if given[-1] == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*given)
+
+    monkeypatch.setattr(bc, "epoch", dies)
+    with pytest.raises(Killed):
+        command(data, tmp_path / "cut", "bc.epochs=5")
+    assert command(data, tmp_path / "cut", "bc.epochs=5", "bc.learning_rate=0.5") == 2
+    assert "the unfinished clone in" in capsys.readouterr().err
+    assert command(data, tmp_path / "cut", "bc.epochs=5") == 128 + signal.SIGTERM
+    told = capsys.readouterr()
+    assert "goes on after epoch 2" in told.err and "stopped by SIGTERM after epoch 4 of 5" in told.out
+    monkeypatch.setattr(bc, "epoch", real)
+    assert command(data, tmp_path / "cut", "bc.epochs=5") in (0, 1)
+    whole, cut = (runs.load_runner(runs.existing(tmp_path / name / "clone"))[0] for name in ("whole", "cut"))
+    assert same_leaves(whole, cut) and not (tmp_path / "cut" / "clone" / bc.CLONING).exists()
+    rows = [(tmp_path / name / "clone" / "bc.jsonl").read_text() for name in ("whole", "cut")]
+    assert rows[0] == rows[1] and rows[0].count("\n") == 5
 
 
 def test_the_verdict_is_that_of_the_towns_that_were_held_out(data, tmp_path):

@@ -124,6 +124,18 @@ def test_manifest_says_who_saved_what(store):
     assert set(manifest.files) == on_disk - {manifests.NAME}
 
 
+def test_another_processor_is_reported(store, monkeypatch, tmp_path):
+    """The same count of cores, but one that can do more: what is compiled for it may round otherwise."""
+    (tmp_path / "cpuinfo").write_text(
+        "model name : Core A\nflags\t: sse avx\n\nmodel name : Core A\nflags\t: avx2 avx sse\n"
+    )
+    monkeypatch.setattr(manifests, "CPUINFO", tmp_path / "cpuinfo")
+    told = []
+    restore(store, SMALL, report=told.append)
+    assert len(told) == 1 and "cpu was" in told[0] and f"is {manifests.processor()!r}" in told[0]
+    assert manifests.processor().startswith("Core A ")
+
+
 def test_another_machine_is_reported(store, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--other")
     told = []

@@ -110,7 +110,6 @@ def killed(tmp_path: Path, kills: int, updates: int) -> tuple[Ended, Ended]:
     return ended(cut), ended(whole)
 
 
-@pytest.mark.slow
 def test_a_trainer_killed_twice_ends_like_one_that_was_not(tiny_run, tmp_path):
     """The quick form: two kills while it learns, and the rest in this process."""
     words, reached, cut = tiny_words(tmp_path, "cut"), 0, tmp_path / "cut"

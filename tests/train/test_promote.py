@@ -167,6 +167,23 @@ def test_a_damaged_store_is_refused_by_name(store, run, tmp_path, name, capsys):
     assert states(copy) == states(store)
 
 
+def test_what_was_put_out_by_who_was_killed_is_noted_later(store, tmp_path):
+    """Killed between putting out and noting; and another one while its release was written."""
+    copy = tmp_path / "store"
+    shutil.copytree(store, copy)
+    lines, first = (copy / releases.HISTORY).read_text().splitlines(keepends=True), releases.history(copy)[1]["release"]
+    (copy / releases.HISTORY).write_text("".join(lines[:2]))
+    half = copy / releases.RELEASES / "0003-abc"
+    half.mkdir()
+    releases.settle(copy)
+    assert states(copy) == ["monitoring", "promoted", "promoted"] and not half.exists()
+    assert releases.history(copy)[2]["release"] == releases.current(copy).name
+    releases.put_out(copy, releases.load(copy, first).release)
+    for _ in range(2):  # once is enough
+        releases.settle(copy)
+        assert states(copy)[3:] == ["rolled_back"] and releases.history(copy)[3]["release"] == first
+
+
 def test_a_rollback_to_a_damaged_release_leaves_the_present_one_out(store, tmp_path, capsys):
     copy = tmp_path / "promotions"
     shutil.copytree(store, copy)

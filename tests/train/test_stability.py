@@ -121,7 +121,9 @@ def test_a_run_is_watched_and_the_watch_is_taken_up_again(tmp_path):
     for row in rows[:5]:
         log.log(row)
         watch(row)
-    assert not told and not (log.folder / ALERTS).exists()
+    assert "no canary lateness: the rows have no late_per_day" in told, told
+    assert all(line.startswith("no canary ") for line in told) and not (log.folder / ALERTS).exists()
+    told.clear()
     again = Watch(log.folder, world, limits, told.append)
     for row in rows[5:]:
         log.log(row)

@@ -13,7 +13,7 @@ from townlet_jax.types import Section
 from ..config import RUN_NAME, TrainConfig
 
 GIVEN = ("name", "world", "total_timesteps", "curiosity_share")  # of a learner: what stages and the curriculum say
-LIMIT = r"^(<=|>=|<|>) *-?\d+(\.\d+)?$"
+LIMIT = r"^(<=|>=|<|>) *-?\d+(\.\d+)?\Z"
 SEEDS = 1009  # from the seed of one visit of a stage to that of the next
 
 

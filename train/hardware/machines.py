@@ -26,6 +26,7 @@ from .rendezvous import meet
 
 REFUSALS = (ConfigError, CheckpointError, RunError)
 LONGEST = 2048  # bytes that a process tells all others at once
+SERVICE = "jax_enable_preemption_service"  # it would take SIGTERM away from `cli.Stop`
 HEARTBEAT = 60  # seconds without a sign of life after which a process counts as dead
 
 
@@ -98,7 +99,8 @@ def _line(error: Exception) -> str:
 
 
 def _connect(options: Namespace) -> None:
-    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM away from `cli.Stop`
+    if hasattr(jax.config, SERVICE):  # since JAX 0.8.2
+        jax.config.update(SERVICE, False)
     seconds = {"initialization_timeout": round(options.join_timeout), "heartbeat_timeout_seconds": HEARTBEAT}
     if not options.distributed:
         meet(options.coordinator, options.num_processes, options.process_id, options.join_timeout)

@@ -203,6 +203,20 @@ def note(store: Path, line: dict[str, Any]) -> None:
             os.fsync(file.fileno())
 
 
+def settle(store: Path) -> None:
+    """Note what a process did that was killed before it noted so, and delete the releases that were never finished."""
+    known, out = history(store), current(store)
+    noted = [line["release"] for line in known if "release" in line]
+    if out and noted[-1:] != [out.name] and not (store / OLDER).exists():
+        state = "rolled_back" if out.name in noted else "promoted"
+        who = {"run": out.run, "step": out.step, "policy": out.policy, "release": out.name}
+        note(store, {"state": state, **who, "reasons": ["noted later: whoever put it out was killed at once"]})
+    for folder in folders(store):
+        if not (folder / RELEASE).exists():
+            with told_as(f"cannot delete {folder}"):
+                shutil.rmtree(folder)
+
+
 def history(store: Path) -> list[dict[str, Any]]:
     """All decisions that are still known, oldest first.
 

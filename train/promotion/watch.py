@@ -9,7 +9,7 @@ from pathlib import Path
 from townlet_jax.types import World
 
 from ..logging import RunError, read_rows
-from .stability import CANARIES, Alert, Row, Window, alerts, town_of
+from .stability import CANARIES, Alert, Row, Window, absent, alerts, town_of
 from .thresholds import Stability
 
 ALERTS = "alerts.jsonl"
@@ -35,8 +35,11 @@ class Watch:
             self._write("w", known)
 
     def __call__(self, row: Row) -> None:
-        """Read another row; a full window's alerts are told and appended to alerts.jsonl."""
-        lines = self._lines(row)
+        """Read another row; alerts of a full window are told and kept in alerts.jsonl, after the first also what cannot be seen."""
+        before, lines = self.number, self._lines(row)
+        if before == 0 and self.first:
+            for name, reason in absent([self.first], self.limits).items():
+                self.tell(f"no canary {name}: {reason}")
         if lines:
             self._write("a", lines)
         for line in lines:

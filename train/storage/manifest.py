@@ -8,6 +8,7 @@ with its own sha256 inside, so a flipped bit in the manifest shows as well.
 import hashlib
 import json
 import os
+import platform
 import stat
 import time
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from .leaves import Leaf
 from .migrations import migrate_fields
 
 NAME = "MANIFEST.json"
+CPUINFO = Path("/proc/cpuinfo")
 SCHEMA = 2  # raised whenever an older reader would misread the file
 MAX_MANIFEST_BYTES = 64 << 20
 LIBRARIES = ("jax", "jaxlib", "orbax-checkpoint", "flax", "optax", "numpy", "townlet-jax")
@@ -61,6 +63,18 @@ def versions() -> dict[str, str]:
     return found
 
 
+def processor() -> str:
+    """The model of the processor and a hash of its flags, for which XLA compiles; what Python knows where Linux does not tell."""
+    try:
+        lines = CPUINFO.read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}".strip()
+    told = dict(line.split(":", 1) for line in lines if ":" in line)  # of the last core
+    known = {key.strip(): value.strip() for key, value in told.items()}
+    flags = " ".join(sorted(known.get("flags", known.get("Features", "")).split()))
+    return f"{known.get('model name', platform.machine())} {hashlib.sha256(flags.encode()).hexdigest()[:8]}"
+
+
 def machine() -> dict[str, Any]:
     """The settings that must agree for training to resume bit for bit."""
     affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS
@@ -69,6 +83,7 @@ def machine() -> dict[str, Any]:
         "device_count": jax.device_count(),
         "process_count": jax.process_count(),
         "cpu_cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "cpu": processor(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "prng_impl": jax.config.jax_default_prng_impl,
         "prng_partitionable": jax.config.jax_threefry_partitionable,
@@ -78,7 +93,8 @@ def machine() -> dict[str, Any]:
 
 def differences(manifest: Manifest) -> list[str]:
     """What differs here from the process that saved, one text each; empty on the same machine class."""
-    then, now = {"process_count": 1, **manifest.versions, **manifest.machine}, {**versions(), **machine()}
+    before = {"process_count": 1, "cpu": processor()}  # where an older manifest does not say it
+    then, now = {**before, **manifest.versions, **manifest.machine}, {**versions(), **machine()}
     return [f"{name} was {then.get(name)!r}, is {now[name]!r}" for name in now if then.get(name) != now[name]]
 
 
