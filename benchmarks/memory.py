@@ -29,7 +29,8 @@ CASES = {
     "roles and central critic": ("roles=jobs", "critic=central"),
     "8 devices": ("shards=8",),
 }
-BASES = {"ppo_m3": "ppo_m3"}  # of the cases that do not change ppo_town
+TOWN = "ppo_town"
+BASES = {"ppo_m3": "ppo_m3"}  # of the cases that do not change TOWN
 DEVICES = {"8 devices": 8}  # forced on the host
 
 
@@ -55,7 +56,7 @@ def measure(name: str) -> dict:
     from train.sharding import mesh_of, put
 
     use_compile_cache()
-    config, _ = load_config(BASES.get(name, "ppo_town"), CASES[name])
+    config, _ = load_config(BASES.get(name, TOWN), CASES[name])
     world = compile_document(read(config.world, config.world_set))
     mesh = mesh_of(config.shards)
     train = make_train(world, config, mesh=mesh)
@@ -68,6 +69,7 @@ def measure(name: str) -> dict:
     resident = grown(update, runner, found.argument_size_in_bytes) if jax.default_backend() == "cpu" else None
     return {
         "name": name,
+        "config": BASES.get(name, TOWN),
         "set": CASES[name],
         "devices": 1 if mesh is None else mesh.size,
         "platform": jax.devices()[0].device_kind,
