@@ -186,9 +186,9 @@ def judge(run: runs.Setup, runner: Runner, options: argparse.Namespace) -> int:
         "days": DAYS,
         **results,
     }
-    write(run.folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
     show(table(result))
-    kept = ", ".join(f"{name} {share:.0%}" for name, share in result["kept"].items()) or "nothing that has a share"
+    write(run.folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
+    kept = ", ".join(f"{name} {max(share, 0):.0%}" for name, share in result["kept"].items()) or "no share of any"
     lost = f", too little of {', '.join(result['lost'])}" if result["lost"] else ""
     print(f"{result['verdict']}: of the citizen's indicators the policy keeps {kept}{lost}; {run.folder / RESULT}")
     return VERDICTS.index(result["verdict"])
