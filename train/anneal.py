@@ -40,7 +40,7 @@ STEERING = ("return_per_day", "attendance")  # those of them that an update logs
 VERDICTS = ("PASS", "HOLD", "FAIL")  # by exit code
 BASE_TOWNS = 64  # in which the teacher plays alone, to know what is to be kept
 DAYS = 5.0
-DEFAULT = "anneal"  # name
+NAME = "anneal"  # of a run, if none is given
 DEFAULTS = ("teacher=scripted", "mix=0.8", "bc_coef=1.0")  # over the configuration of the clone
 
 
@@ -118,7 +118,7 @@ def prepared(options: argparse.Namespace) -> ppo.New:
     if not options.any_clone and not passed(options.clone / CLONED):
         told = f"(see {options.clone / CLONED}): clone it better, or take it with --any-clone"
         raise RunError(f"{options.clone} missed its gate {told}")
-    overrides = (*DEFAULTS, *options.set, f"name={options.name or DEFAULT}")
+    overrides = (*DEFAULTS, *options.set, f"name={options.name or NAME}")
     config, document = load_config(options.clone / CONFIG, overrides)
     run = runs.setup(options.runs / config.name, config, document, source.world_document)
     if config.teacher == runs.NOBODY:

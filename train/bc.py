@@ -29,15 +29,13 @@ from .cloning import Cloning, Learner, cloning, epoch, held_out
 from .config import TrainConfig, load_config
 from .datasets import shards
 from .datasets.dataset import Dataset, open_dataset, split
-from .logging import RunError, vacant
+from .logging import Row, RunError, vacant
 from .storage.agreement import agree
 from .types import Runner
 
 DEFAULT = "bc_town"
 ROWS, RESULT = "bc.jsonl", "bc.json"
 CLONING = "cloning"  # the folder of its epochs in that of the run, until the clone is complete
-Row = dict[str, Any]  # the numbers of an epoch
-
 FORBIDDEN = 0.01  # share of the recorded decisions that may be actions which the policy may not take
 
 

@@ -207,7 +207,8 @@ def settle(store: Path) -> None:
     """Note what a process did that was killed before it noted so, and delete the releases that were never finished."""
     known, out = history(store), current(store)
     noted = [line["release"] for line in known if "release" in line]
-    if out and noted[-1:] != [out.name] and not (store / OLDER).exists():
+    forgotten = not noted and (store / OLDER).exists()  # so long ago that its line is gone
+    if out and noted[-1:] != [out.name] and not forgotten:
         state = "rolled_back" if out.name in noted else "promoted"
         who = {"run": out.run, "step": out.step, "policy": out.policy, "release": out.name}
         note(store, {"state": state, **who, "reasons": ["noted later: whoever put it out was killed at once"]})

@@ -13,6 +13,12 @@ PART = ".part"  # at the end of the name of what is being written
 def exchanged(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` in the end; after an error nothing of it is left.
 
+    Args:
+        path: of the file, there already or not; its folder is there.
+
+    Yields:
+        The file, open for bytes.
+
     Raises:
         OSError: the disk refuses.
     """
