@@ -109,6 +109,7 @@ def _check_runs(world: World, keys: Key, states: State, num_ticks: int) -> None:
 def _blame(world: World, keys: Key, states: State, num_ticks: int) -> str:
     """Whether it is the batch or the scan that makes the difference."""
     batch = jax.jit(jax.vmap(engine.reset, (None, 0)))(world, keys)
+    advance = jax.jit(jax.vmap(tick, (None, 0, 0)))
     for _ in range(num_ticks):
-        batch = jax.jit(jax.vmap(tick, (None, 0, 0)))(world, batch, keys)
+        batch = advance(world, batch, keys)
     return "scan and loop" if any(differences(states, jax.device_get(batch))) else "batch and single"
