@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 NAME ?= ppo_town
 CONFIG ?= ppo_town
 
-.PHONY: help train test test-long fuzz lint format docs bench clean
+.PHONY: help train test test-wide test-long fuzz lint format docs bench clean
 
 help:
 	@echo "make train      train the quick configuration, evaluate it, draw it (runs/$(NAME))"
-	@echo "make test       run all quick tests        make test-long  run the long ones, too"
+	@echo "make test       run the quick tests        make test-wide  whole towns: random play, any batch, other machines"
+	@echo "make test-long  run all tests, the long ones too"
 	@echo "make fuzz       1,024 towns x 10,000 ticks of random play and edits, of the town and of the whole town (m5)"
 	@echo "make lint       format, lint and type checks   make format  mend what can be mended"
 	@echo "make bench      throughput of the town and of the learner"
@@ -30,7 +31,10 @@ train: $(VENV)/.installed
 	@echo "the picture is runs/$(NAME)/episode.gif, the curve runs/$(NAME)/curve.png"
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not wide"
+
+test-wide: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 -m "wide and not slow"
 
 test-long: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2

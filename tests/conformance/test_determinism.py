@@ -42,7 +42,7 @@ def module(path):
 
 
 regenerate = module(HERE.parent / "golden" / "regenerate.py")
-long = pytest.mark.slow
+long, wide = pytest.mark.slow, pytest.mark.wide
 
 
 @functools.cache
@@ -85,7 +85,7 @@ def reference(name, num_ticks=NUM_TICKS):
     return told(play(world, jax.jit(reset)(world, keys), keys, num_ticks)[0])
 
 
-@pytest.mark.parametrize("num_towns", BATCHES)
+@pytest.mark.parametrize("num_towns", [n if n in (1, 64) else pytest.param(n, marks=wide) for n in BATCHES])
 @pytest.mark.parametrize("name", ["town", pytest.param("m5", marks=long)])
 def test_a_town_is_the_same_in_every_batch(name, num_towns):
     world, keys = world_of(name), town_keys(0, num_towns)
@@ -128,6 +128,7 @@ def test_chunks_of_a_scan_are_the_scan(world):
     assert told(states) == reference("town")
 
 
+@wide
 def test_an_unrolled_scan_is_the_scan(world):
     def run(world, key):
         body = lambda state, _: (tick(world, state, key), None)
@@ -174,13 +175,13 @@ MACHINES = {
     "x64": ("here", {"JAX_ENABLE_X64": "1"}, 1),
     "four devices": ("sharded", {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}, 4),
 }
-QUICK = {("town", "sse4"), ("town", "four devices"), ("m3", "sse4")}
+WIDE = {("town", "sse4"), ("town", "four devices"), ("m3", "sse4")}
 
 
 @pytest.mark.parametrize(
     ("name", "machine"),
     [
-        (name, machine) if (name, machine) in QUICK else pytest.param(name, machine, marks=long)
+        pytest.param(name, machine, marks=wide if (name, machine) in WIDE else long)
         for name in ("town", *regenerate.PRESETS)
         for machine in MACHINES
     ],
@@ -205,14 +206,16 @@ def test_golden_digests():
     assert regenerate.golden() == json.loads(regenerate.FILE.read_text()), MEANT.format("tests/golden/town.json")
 
 
+@wide
 @pytest.mark.parametrize("name", [pytest.param("m3", marks=long), "m5"])
 def test_golden_digests_of_the_presets(name):
-    """M3 is played on another machine in the quick run."""
+    """M3 is played on another machine in the wide run."""
     table = json.loads(regenerate.PRESETS_FILE.read_text())[name]
     now = {"version": world_of(name).static.version, **regenerate.digests(name)}
     assert now == table, MEANT.format("tests/golden/presets.json")
 
 
+@wide
 @pytest.mark.parametrize("name", ["town", pytest.param("m5", marks=long)])
 def test_no_key_is_used_twice(name):
     """In 64 towns for 200 ticks."""
@@ -294,6 +297,7 @@ def test_eager_state_can_be_donated(world):
     assert not world.map.start_cell.is_deleted()
 
 
+@wide
 @pytest.mark.parametrize("name", ["town", pytest.param("m5", marks=long)])
 def test_no_index_out_of_range(name, monkeypatch):
     world = world_of(name)

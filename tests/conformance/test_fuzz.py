@@ -1,6 +1,6 @@
 """Many towns, many ticks, people who behave as badly as they can, and edits from outside.
 
-The quick run plays about four million town-ticks; `make fuzz` plays the full count.
+The quick run plays half a million town-ticks, `make test-wide` about four million, `make fuzz` the full count.
 """
 
 import itertools
@@ -76,6 +76,7 @@ def test_town(world):
     assert (np.abs(state.slots["economy"].ledger).max(0) > 0).all()  # and every account
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", HARSH)
 def test_harsh_towns(world, name):
     assert_unbroken(fuzz(tuned(world, **HARSH[name]), seed=1, num_ticks=600)[1])
@@ -115,12 +116,14 @@ def test_a_replay_of_another_world_is_refused(world, tmp_path):
         testing.reproduce(other, found[0].replay)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("group", range(1, 8))
 def test_eight_groups_of_towns(world, group):
     """With `test_town` 8 x 256 x 2,000 ticks: 4.1 million."""
     assert_unbroken(fuzz(world, seed=group)[1])
 
 
+@pytest.mark.wide
 def test_the_whole_town(whole):
     states, lines = fuzz(whole, num_towns=64, num_ticks=1500)
     assert_unbroken(lines)
@@ -147,6 +150,7 @@ QUARRELSOME = {
 }
 
 
+@pytest.mark.wide
 def test_a_quarrelsome_town():
     """Rage, bad names, arguments and bad days, all of them easily come by; nothing else is on besides the town and its ties."""
     states, lines = fuzz(load("town", **COMPACT, **QUARRELSOME), num_towns=64, num_ticks=1500)
@@ -169,6 +173,7 @@ def long(*values):
 WATCHED = {"everything": ("town", EVERYTHING), "m5": ("m5", {}), "town": ("town", {})}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("name", ["town", long("m5"), long("everything")])
 def test_what_is_seen_and_reported_under_fuzz(name):
     """Observations finite and in range, the dead see nothing, metrics finite, and no system writes what is not its own."""
@@ -176,6 +181,7 @@ def test_what_is_seen_and_reported_under_fuzz(name):
     assert_unbroken(fuzz(load(preset, **overrides), num_towns=64, num_ticks=200, views=True)[1])
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("number", [8, long(200)])
 def test_random_configurations(whole, number):
     """Of the whole town, some of its numbers are drawn anew within what the schema allows; one program plays them all."""

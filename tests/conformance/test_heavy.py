@@ -97,6 +97,7 @@ def test_prices_at_their_bounds(price, keys, advance):
     assert (state.agents.wallet >= 0).all() and int(spent) == -int(ledger)
 
 
+@pytest.mark.wide
 def test_no_nan_arises(world):
     """Not even one that a mask would hide afterwards."""
     with jax.debug_nans(True):

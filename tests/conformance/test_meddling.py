@@ -25,10 +25,12 @@ def fuzzed(world):
     return testing.fuzz(world, num_towns=NUM_TOWNS, num_ticks=400)
 
 
+@pytest.mark.wide
 def test_no_rule_is_broken(fuzzed):
     assert not fuzzed[1], "\n" + "\n".join(map(str, fuzzed[1]))
 
 
+@pytest.mark.wide
 def test_meddling_reaches_every_verb(world, fuzzed):
     """Of the edits that are drawn some of each verb can be done, and some cannot.
 

@@ -74,7 +74,15 @@ def run(page, folder):
     return ran
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.stem)
+# The quick run sees the mechanic of this page in its notebook.
+WIDE = ("adding_a_mechanic",)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.wide if page.stem in WIDE else ()) for page in PAGES if runnable(page)],
+    ids=lambda page: page.stem,
+)
 def test_code_blocks_run(page, tmp_path, monkeypatch):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)

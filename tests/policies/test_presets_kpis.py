@@ -57,6 +57,7 @@ def test_a_day_without_work(name):
     assert found["exits/collapse"] == 0 and found["shift"] == 0 and found["well"] >= 0.99
 
 
+@pytest.mark.wide
 def test_two_days_of_the_whole_town():
     sums, found = lived("m5", 2, num_towns=4, rules=None)
     check_needs(found)

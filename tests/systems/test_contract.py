@@ -95,6 +95,7 @@ def test_types_are_kept(town, name):
     assert kept["agents.wallet"] == "int32" and "slots.relationships.trust" in kept
 
 
+@pytest.mark.wide
 def test_a_town_with_everything_keeps_the_promises(town, shapes):
     """The towns of single mechanics are checked in the long run."""
     held = testing.check_world(town.world, num_towns=2, num_ticks=16)

@@ -183,7 +183,7 @@ def test_shaping_gives_nothing_outside_a_life(seen):
     assert (seen.shaped[seen.terminated] >= 0).all()  # phi of the end is 0, that of a person is not positive
 
 
-@pytest.mark.slow  # the quick run checks the town with everything: tests/systems/test_contract.py
+@pytest.mark.slow  # `make test-wide` checks the town with everything: tests/systems/test_contract.py
 def test_the_town_keeps_its_promises_with_all_of_it_on():
     world = load(
         "town",

@@ -144,7 +144,7 @@ def test_no_reservation_sticks_in_64_towns_with_teleports_and_deaths(board):
     assert (seen.sum(0) > 20).all() and (counts.sum(0) > 20).all()  # quarrels, handovers and deaths, and every counter
 
 
-@pytest.mark.slow  # the quick run checks the town with everything: tests/systems/test_contract.py
+@pytest.mark.slow  # `make test-wide` checks the town with everything: tests/systems/test_contract.py
 def test_a_fair_hall_with_conditions_keeps_the_promises(board):
     asks = {"systems.affordances.offers.0.requires": "need.hygiene < 0.9 and not occupied"}
     world = board(HALL, **{"systems.queues.fairness": {}, **asks}).world

@@ -227,7 +227,7 @@ def test_what_may_not_be_said(board):
             board(MARKET, **overrides)
 
 
-@pytest.mark.slow  # the quick run checks the town with everything: tests/systems/test_contract.py
+@pytest.mark.slow  # `make test-wide` checks the town with everything: tests/systems/test_contract.py
 def test_a_town_with_everything_about_work_and_money():
     """The checker on the town with hiring, timesheets, reviews, the tuner and spoilage."""
     sections = {

@@ -250,7 +250,7 @@ def test_rules_hold_in_64_harsh_towns(board, mode):
     assert (state.slots["personality"].births == slot.allocated).all()
 
 
-@pytest.mark.slow  # the quick run checks the town with everything: tests/systems/test_contract.py
+@pytest.mark.slow  # `make test-wide` checks the town with everything: tests/systems/test_contract.py
 def test_the_town_with_characters_keeps_its_promises():
     sections = {"systems.personality": CHARACTERS, "systems.identities": {}}
     world = load("town", **{"observation.variant": "compact"}, **sections)

@@ -435,7 +435,7 @@ def test_nothing_breaks_in_64_villages(board):
     assert state.slots["movement"].rest.max() > 1 and state.slots["movement"].ghost.any()
 
 
-@pytest.mark.slow  # the quick run checks the town with everything: tests/systems/test_contract.py
+@pytest.mark.slow  # `make test-wide` checks the town with everything: tests/systems/test_contract.py
 def test_a_town_with_weather_keeps_its_promises():
     needs = ["hunger", "hygiene", "energy", "warmth"]
     world = load(

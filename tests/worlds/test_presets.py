@@ -77,7 +77,7 @@ def test_each_preset_runs_ten_ticks(world):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_each_preset_keeps_the_promises(name):
-    """In the quick run they lie between the town and the town with everything, which are checked there."""
+    """Between the town and the town with everything, which the shorter runs check."""
     assert "money adds up" in testing.check_world(load(name), num_towns=2, num_ticks=12)
 
 
