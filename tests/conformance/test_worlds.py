@@ -17,7 +17,7 @@ from townlet_jax.types import System
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHIPPED = sorted([*CONFIGS.glob("worlds/*.yaml"), *CONFIGS.glob("scenarios/*.yaml")])
 QUICK = ("town", "generated")
-"""`make test-wide` also checks a town with every mechanic in `tests/systems`; the quick run, the rules of scenarios in `tests/scenarios`."""
+"""A town with every mechanic is checked in `tests/systems` (`make test-wide`), the rules of scenarios in `tests/scenarios`."""
 SUBSETS = {
     "no work": {"systems.employment": None, "systems.economy.rent": 0.0},
     "no deaths": {"systems.lifecycle": None},
