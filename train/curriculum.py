@@ -33,6 +33,8 @@ from .curricula.ladder import plot_curriculum
 from .curricula.stages import Plan, load_plan
 from .curricula.windows import ADVANCE, AUTO, HOLD, Tally, Verdict, judge
 from .logging import Row, RunError, plot_curve, read_rows, vacant, write_whole
+from .promotion.thresholds import Stability, load_gate
+from .promotion.watch import watched
 from .session import learn
 
 DEFAULT, PLAN = "curriculum", "curriculum.yaml"
@@ -44,6 +46,7 @@ class Climb(NamedTuple):
     plan: Plan
     folder: Path
     pictures: bool
+    watch: Stability | None  # limits of the canaries that look at every stage
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
     orders.add_argument("--advance", action="store_true", help="with --resume: go on with the next stage now")
     orders.add_argument("--hold", action="store_true", help="stay in the present stage, whatever its gate says")
     orders.add_argument("--auto", action="store_true", help="with --resume: let the gate decide again")
+    options.add_argument(
+        "--watch", nargs="?", const="gate", metavar="GATE", help="tell what the canaries of a gate see in each stage"
+    )
     options.add_argument("--print-config", action="store_true", help="print the curriculum, resolved, and stop")
     options.add_argument("--no-pictures", action="store_true", help="draw no curves")
     return options
@@ -87,7 +93,8 @@ def planned(options: argparse.Namespace) -> Climb:
         raise RunError(f"--stage {options.stage} is no stage (allowed: {', '.join(plan.names)})")
     if not options.resume and (options.advance or options.auto):
         raise RunError(f"--{'advance' if options.advance else 'auto'} needs --resume: nothing runs yet")
-    return Climb(plan, folder, not options.no_pictures)
+    limits = load_gate(options.watch).stability if options.watch else None
+    return Climb(plan, folder, not options.no_pictures, limits)
 
 
 def prepare(climb: Climb, options: argparse.Namespace) -> str:
@@ -175,11 +182,14 @@ def live(climb: Climb, word: str) -> tuple[Verdict, str]:
             events = [*events, order_event(tally.done, word)]
             write_events(climb.folder, events)
         verdict, events = stand(climb, run, tally, events)
+        canaries = watched(run.folder, run.world, climb.watch, run.train.num_updates)
 
         def follow(row: Row) -> bool:
             """Whether the stage is over with this row."""
             nonlocal verdict, events
             tally.add(row)
+            if canaries:
+                canaries(row)
             verdict, events = stand(climb, run, tally, events)
             return bool(verdict.why)
 

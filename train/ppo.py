@@ -26,7 +26,7 @@ from .episode import show
 from .hardware import machines, memory
 from .logging import CONFIG, Run, RunError, open_run, plot_curve, vacant
 from .promotion.thresholds import Stability, load_gate
-from .promotion.watch import Watch
+from .promotion.watch import watched
 from .session import learn, scored
 from .sharding import whole
 from .types import Runner
@@ -215,9 +215,7 @@ def work(options: argparse.Namespace, new: New | None, limits: Stability | None 
     """Begin a new run or resume one, learn, and show what was learned; with limits, watch."""
     run, log, runner = begin(new) if new else resume(options.resume)
     begun = time.perf_counter()
-    watch = Watch(run.folder, run.world, limits) if limits and machines.first() else None
-    if watch and run.train.num_updates < watch.limits.rows:
-        print(f"--watch reads {watch.limits.rows} updates at a time, and this run has fewer", file=sys.stderr)
+    watch = watched(run.folder, run.world, limits, run.train.num_updates) if machines.first() else None
     runner, asked = learn(run, log, runner, watch)
     done, total = int(runner.update), run.train.num_updates
     machines.leave()

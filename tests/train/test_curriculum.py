@@ -1,5 +1,6 @@
 """A curriculum: gates over windows of rows, orders, what is carried on, and a climb that is killed and goes on."""
 
+import json
 import os
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from train.curricula.chronicle import OVERRIDE, order_event, read_events, take_o
 from train.curricula.stages import Requirement, learner_of, load_plan, weight_left
 from train.curricula.windows import Limits, Order, Tally, judge
 from train.logging import Run, RunError, read_rows
+from train.promotion.watch import ALERTS
 
 PPO = {
     "world_set": ["observation.variant=compact"],
@@ -198,33 +200,42 @@ def test_the_shipped_curriculum_can_be_climbed(tmp_path):
     assert [learner_of(plan, name)[0].curiosity > 0 for name in plan.names] == [True] * 2 + [False] * 8
 
 
+@pytest.fixture(scope="module")
+def watch(tmp_path_factory):
+    """The flag of canaries that read two updates at a time, and sing if two returns differ at all."""
+    gate = tmp_path_factory.mktemp("watch") / "gate.yaml"
+    gate.write_text("extends: gate\nstability: {rows: 2, least_rows: 2, return_variance: 1.0e-12}\n")
+    return ("--watch", gate)
+
+
 def climbed(folder, *words):
     """The exit code of a tiny curriculum in a folder."""
     return run_command(curriculum.main, "--runs", folder, *words)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, watch):
     """The folder of a tiny curriculum that nobody disturbed."""
     folder = tmp_path_factory.mktemp("whole")
-    assert climbed(folder, "--config", written(folder)) == 0
+    assert climbed(folder, "--config", written(folder), *watch) == 0
     return folder / "tiny"
 
 
 def left_behind(folder):
-    """All that must be equal: digests of the last checkpoints, rows without rates, and events."""
+    """All that must be equal: digests of the last checkpoints, rows without rates, alerts, and events."""
     stages, found = ("m0", "m1"), []
     for stage in stages:
         store = runs.checkpoints(runs.existing(folder / stage))
         step = latest(store)
         rows = [{k: v for k, v in row.items() if "per_second" not in k} for row in read_rows(folder / stage)]
-        found.append((step, verify(store, step).digest, rows))
+        alerts = [json.loads(line) for line in (folder / stage / ALERTS).read_text().splitlines()]
+        found.append((step, verify(store, step).digest, rows, alerts))
     return found, read_events(folder)
 
 
 def test_a_curriculum_climbs(whole):
     found, events = left_behind(whole)
-    assert [step for step, _, _ in found] == [4, 5]
+    assert [step for step, *_ in found] == [4, 5]
     assert [event["event"] for event in events] == ["begin", "window", "window", "end", "begin", "end"]
     assert events[3] == {
         "event": "end",
@@ -237,6 +248,8 @@ def test_a_curriculum_climbs(whole):
     assert events[4]["curiosity"] == pytest.approx(0.1 * (1 - 4 / 11))
     assert [row["vf_coef"] for row in found[0][2]] == [0.5] * 4
     assert [row["vf_coef"] for row in found[1][2]] == pytest.approx([0.25, 0.3125, 0.375, 0.4375, 0.5])
+    told = [[(alert["name"], alert["update"]) for alert in alerts] for *_, alerts in found]
+    assert told == [[("reward_variance", 2), ("reward_variance", 4)]] * 2
     assert (whole / ladder.PICTURE).stat().st_size > 10_000
 
 
@@ -258,7 +271,7 @@ class Killed(BaseException):
     """What no handler of ours catches."""
 
 
-def test_killed_and_resumed_equals_undisturbed(whole, tmp_path, monkeypatch):
+def test_killed_and_resumed_equals_undisturbed(whole, watch, tmp_path, monkeypatch):
     """Killed in m0 after update 3 (saved: 2), then while m1 begins, then in m1 after update 3: nothing shows in the end."""
     log, save, kills = Run.log, runs.save, []
 
@@ -277,17 +290,17 @@ def test_killed_and_resumed_equals_undisturbed(whole, tmp_path, monkeypatch):
 
     until("m0", 3)
     with pytest.raises(Killed):
-        climbed(tmp_path, "--config", written(tmp_path), "--no-pictures")
+        climbed(tmp_path, "--config", written(tmp_path), "--no-pictures", *watch)
     monkeypatch.setattr(Run, "log", log)
     monkeypatch.setattr(runs, "save", cut)
     with pytest.raises(Killed):
-        climbed(tmp_path, "--resume", tmp_path / "tiny", "--no-pictures")
+        climbed(tmp_path, "--resume", tmp_path / "tiny", "--no-pictures", *watch)
     monkeypatch.setattr(runs, "save", save)
     until("m1", 3)
     with pytest.raises(Killed):
-        climbed(tmp_path, "--resume", tmp_path / "tiny", "--no-pictures")
+        climbed(tmp_path, "--resume", tmp_path / "tiny", "--no-pictures", *watch)
     monkeypatch.setattr(Run, "log", log)
-    assert climbed(tmp_path, "--resume", tmp_path / "tiny", "--no-pictures") == 0
+    assert climbed(tmp_path, "--resume", tmp_path / "tiny", "--no-pictures", *watch) == 0
     assert kills == [("m0", 3), "begin", ("m1", 3)]
     assert left_behind(tmp_path / "tiny") == left_behind(whole)
 

@@ -71,3 +71,16 @@ class Watch:
                 file.writelines(lines)
         except OSError as error:
             raise RunError(f"cannot write {self.path}: {error.strerror}") from None
+
+
+def watched(folder: Path, world: World, limits: Stability | None, num_updates: int) -> Watch | None:
+    """The canaries of a run of so many updates, None without limits; a run too short for a single window is told so.
+
+    Raises:
+        RunError: the rows are damaged, or the disk refuses.
+    """
+    if limits is None:
+        return None
+    if num_updates < limits.rows:
+        print(f"--watch reads {limits.rows} updates at a time, and {folder} has fewer", file=sys.stderr)
+    return Watch(folder, world, limits)
