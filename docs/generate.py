@@ -331,7 +331,8 @@ def flags(parser: argparse.ArgumentParser) -> str:
     """The table of a command's flags."""
     lines = []
     for action in parser._actions:
-        value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
+        word = action.metavar or (f"{{{','.join(action.choices)}}}" if action.choices else action.dest.upper())
+        value = "" if action.nargs == 0 else f" [{word}]" if action.nargs == "?" else f" {word}"
         unset = action.default in (None, False, [], argparse.SUPPRESS)
         given = "required" if action.required else "-" if unset else action.default
         again = " (may be repeated)" if isinstance(action.default, list) else ""

@@ -19,7 +19,7 @@ from townlet_jax.types import World
 
 from . import runs
 from .cli import command
-from .logging import RunError
+from .logging import CONFIG, RunError
 from .players import Player
 from .promotion import golden, releases
 from .promotion.gates import FAIL, HOLD, PROMOTE, SCRIPTED, Candidate, candidate_of, decided, judge
@@ -115,15 +115,18 @@ def checked(options: argparse.Namespace) -> None:
     Raises:
         RunError: naming the option, its value and what is allowed.
     """
-    if options.rollback == (options.run is not None):
-        raise RunError("one of --run and --rollback is needed, and not both")
     if options.reason and not options.rollback:
         raise RunError("--reason belongs to --rollback")
+    if options.rollback == (options.run is not None):
+        raise RunError("one of --run and --rollback is needed, and not both")
     for flag in ("step", "windows", "variant_run", "dry_run"):
         if options.rollback and getattr(options, flag) not in (None, False):
             raise RunError(f"--{flag.replace('_', '-')} belongs to --run")
     if options.windows is not None and not 1 <= options.windows <= 1000:
         raise RunError(f"--windows {options.windows} is not allowed (1 to 1000)")
+    for folder in (options.run, options.variant_run):
+        if folder is not None and not (folder / CONFIG).is_file():  # before a store is made
+            raise RunError(f"{folder} holds no run ({CONFIG} is missing there)")
 
 
 def work(options: argparse.Namespace) -> str:
@@ -158,7 +161,7 @@ def main() -> None:
     options = parser().parse_args()
     checked(options)
     if options.rollback and not options.store.is_dir():
-        raise RunError(f"{options.store} is no store of releases")
+        raise RunError(f"{options.store} is no store of releases: nothing was promoted into it yet")
     with nullcontext() if options.dry_run else runs.alone(options.store, "at work in"):
         if not options.dry_run:
             releases.settle(options.store)

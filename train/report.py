@@ -40,6 +40,7 @@ UNITS = {
     "exits_per_day": "exits per agent-day",
     "wallet": "coins per agent",
 }
+ENOUGH = 5  # runs in a group, for an interval to be more than their range
 COLUMNS = ("group", "runs", "diverged", "iqm", "low", "high", "mean", "lowest", "highest", "better_than_first")
 
 
@@ -226,9 +227,20 @@ def end_of(group: Group, last: float) -> np.ndarray:
     return group.curves[:, -count:].mean(axis=1)
 
 
+def first_of(result: dict[str, Any]) -> str:
+    """The group that the others are compared with."""
+    return next(iter(result["groups"]))
+
+
+def few(result: dict[str, Any]) -> str:
+    """A warning where a group has so few runs that its interval says little."""
+    least = min(group["runs"] for group in result["groups"].values())
+    return f" Of {least} runs in a group an interval says little." if least < ENOUGH else ""
+
+
 def lines(result: dict[str, Any]) -> list[dict[str, Any]]:
     """The result as rows of a table, the highest IQM first."""
-    first = next(iter(result["groups"]))
+    first = first_of(result)
     order = sorted(result["groups"], key=lambda name: -result["groups"][name]["iqm"])
     found = []
     for name in order:
@@ -247,7 +259,7 @@ def told(value: Any) -> str:
 def markdown(result: dict[str, Any]) -> str:
     """The table in Markdown."""
     what = f"{result['metric']} ({result['unit']}), mean over the last {result['last']:.0%} of the updates."
-    head = f"# {result['title']}\n\n{what}\n"
+    head = f"# {result['title']}\n\n{what} `better_than_first` is the chance to beat a run of {first_of(result)}.{few(result)}\n"
     body = [[told(value) for value in row.values()] for row in lines(result)]
     table = ["| " + " | ".join(cells) + " |" for cells in (list(COLUMNS), ["---"] * len(COLUMNS), *body)]
     return head + "\n" + "\n".join(table) + "\n"
@@ -256,7 +268,8 @@ def markdown(result: dict[str, Any]) -> str:
 def terminal(result: dict[str, Any]) -> Table:
     """The table on the screen."""
     shown = Table(title=f"{result['title']}: {result['metric']} ({result['unit']})", box=SIMPLE_HEAD)
-    for head in ("group", "runs", "IQM [95 % interval]", "mean", "P(better than first)"):
+    shown.caption = few(result).strip() or None
+    for head in ("group", "runs", "IQM [95 % interval]", "mean", f"P(better than {first_of(result)})"):
         shown.add_column(head, justify="left" if head == "group" else "right")
     for row in lines(result):
         runs = f"{row['runs']}" + (f" (+{row['diverged']} diverged)" if row["diverged"] else "")

@@ -383,6 +383,7 @@ def test_what_users_get_wrong(flags, told, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run_command(promote.main, *flags) == 2
     assert told in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_window_is_whole_decisions(run, tmp_path, capsys):

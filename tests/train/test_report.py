@@ -78,7 +78,9 @@ def test_long_curves_are_thinned():
 def test_the_files_of_a_report(tmp_path, capsys):
     folder = sweep_at(tmp_path)
     assert run_command(report.main, "--sweep", folder) == 0
-    assert "learning_rate=0.2" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "learning_rate=0.2" in shown and "P(better than learning_rate=0.1)" in " ".join(shown.split())
+    assert "Of 4 runs in a group an interval says little." in shown
     result = json.loads((folder / "report.json").read_text())
     assert result["unit"] == "reward per agent-day" and len(result["groups"]) == 2
     with (folder / "report.csv").open() as file:

@@ -33,7 +33,7 @@ class Document(NamedTuple):
 
     path: str  # the file asked for
     tree: dict[str, Any]  # str keys; values are dict, list, str, int, float, bool, None
-    lines: Lines  # path -> (source file or "--set", line or number from 1)
+    lines: Lines  # path -> (source file or "--set", line or number from 1; 0 if neither says anything)
 
 
 def read_yaml(path: str | FilePath, source: str = "") -> Document:

@@ -194,5 +194,5 @@ def _place(path: Path, lines: Lines, default: str) -> str:
     for length in range(len(path), -1, -1):
         if path[:length] in lines:
             source, line = lines[path[:length]]
-            return f"{source}:{line}"
+            return f"{source}:{line}" if line else source
     return f"{default}:1"

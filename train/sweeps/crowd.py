@@ -183,6 +183,7 @@ def learn(crowd: Crowd, course: Course) -> str:
     blocks = crowd.stack.count // crowd.block
     program = None  # compiled for the first block that is not complete, and used for all others
     with Stop() as stop, Progress() as progress:
+        progress.phase(f"preparing {crowd.block} members on {jax.devices()[0].platform}")
         for block in range(blocks):
             mine = part(crowd, block)
             state, done = standing(crowd, course, block, partial(init, mine.values, mine.keys, mine.hyper))

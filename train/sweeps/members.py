@@ -22,6 +22,7 @@ from ..config import RUN_NAME, TrainConfig
 from ..types import Hyper
 
 SWEEP, BASE = "sweep.yaml", "base.yaml"  # in the folder of a sweep: what varies, and what all members share
+CHANGES = "changes"  # of a sweep to its base; what messages call them
 MOST = 4096  # members of a sweep
 HYPER = tuple(name for name in Hyper.__dataclass_fields__ if name not in ("mix", "bc_coef"))  # those two need a teacher
 
@@ -95,8 +96,10 @@ class SweepConfig(Shared):
         if bool(self.random) != bool(self.draws):
             raise ValueError(f"draws {self.draws} with {len(self.random)} ranges in random (allowed: both, or neither)")
         for key, values in (("seeds", self.numbers()), *self.grid.items(), *self.world_grid.items()):
-            if not values or len({*values}) < len(values):
-                raise ValueError(f"{key} {list(values)} must have values, each once")
+            if not values:
+                raise ValueError(f"{key} has no values (allowed: at least one)")
+            if len({*values}) < len(values):
+                raise ValueError(f"{key} {list(values)} has a value twice")
         if any(not 0 <= seed < 2**32 for seed in self.numbers()):
             raise ValueError(f"seeds {list(self.numbers())}: a seed is from 0 to 4294967295")
         if self.count() > MOST:
@@ -168,7 +171,9 @@ def base_of(shared: Shared, folder: Path | None = None) -> Document:
     if folder is not None:
         return resolve(folder / BASE)
     changes = tuple(f"{key}={json.dumps(value)}" for key, value in shared.changes.items())
-    document = resolve(find(shared.base, "train"), changes, "changes")
+    document = resolve(find(shared.base, "train"), changes, CHANGES)
+    unnumbered = {path: (source, 0 if source == CHANGES else line) for path, (source, line) in document.lines.items()}
+    document = document._replace(lines=unnumbered)  # which of the changes it was says nothing: they are a mapping
     validate(TrainConfig, document)
     return document
 
