@@ -235,7 +235,7 @@ def first_of(result: dict[str, Any]) -> str:
 def few(result: dict[str, Any]) -> str:
     """A warning where a group has so few runs that its interval says little."""
     least = min(group["runs"] for group in result["groups"].values())
-    return f" Of {least} runs in a group an interval says little." if least < ENOUGH else ""
+    return f"Of {least} runs in a group an interval says little." if least < ENOUGH else ""
 
 
 def lines(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -259,7 +259,8 @@ def told(value: Any) -> str:
 def markdown(result: dict[str, Any]) -> str:
     """The table in Markdown."""
     what = f"{result['metric']} ({result['unit']}), mean over the last {result['last']:.0%} of the updates."
-    head = f"# {result['title']}\n\n{what} `better_than_first` is the chance to beat a run of {first_of(result)}.{few(result)}\n"
+    against = f"`better_than_first` is the chance to beat a run of {first_of(result)}."
+    head = f"# {result['title']}\n\n{' '.join(filter(None, (what, against, few(result))))}\n"
     body = [[told(value) for value in row.values()] for row in lines(result)]
     table = ["| " + " | ".join(cells) + " |" for cells in (list(COLUMNS), ["---"] * len(COLUMNS), *body)]
     return head + "\n" + "\n".join(table) + "\n"
@@ -268,7 +269,7 @@ def markdown(result: dict[str, Any]) -> str:
 def terminal(result: dict[str, Any]) -> Table:
     """The table on the screen."""
     shown = Table(title=f"{result['title']}: {result['metric']} ({result['unit']})", box=SIMPLE_HEAD)
-    shown.caption = few(result).strip() or None
+    shown.caption = few(result) or None
     for head in ("group", "runs", "IQM [95 % interval]", "mean", f"P(better than {first_of(result)})"):
         shown.add_column(head, justify="left" if head == "group" else "right")
     for row in lines(result):

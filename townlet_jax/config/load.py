@@ -26,7 +26,9 @@ _PACKAGE = FilePath(__file__).resolve().parents[1]
 _CONFIG_FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")  # in a wheel, in a checkout
 
 
-def resolve(path: str | FilePath, overrides: Sequence[str] = (), source: str = FROM_SHELL) -> Document:
+def resolve(
+    path: str | FilePath, overrides: Sequence[str] = (), source: str = FROM_SHELL, counted: bool = True
+) -> Document:
     """Reads a file with all it extends, then applies overrides.
 
     Mappings merge deeply and the extending file wins; lists and scalars replace what was there, and null takes it away.
@@ -35,9 +37,10 @@ def resolve(path: str | FilePath, overrides: Sequence[str] = (), source: str = F
         path: The file; its top-level `extends:` is a path relative to it or a shipped name, at most 8 links long.
         overrides: Assignments `a.b.c=1` in order, the value in strict YAML; a number in the path indexes a list.
         source: What messages call the overrides.
+        counted: Whether messages say which of them it was; those that stand in a mapping nobody counts.
 
     Returns:
-        The merged document without `extends`; overridden lines have that source and count the overrides from 1.
+        The merged document without `extends`; overridden lines have that source and count the overrides from 1, or are 0.
 
     Raises:
         ConfigError: For a file outside the rules, a chain too long or circular, or an override that fits nothing.
@@ -49,7 +52,7 @@ def resolve(path: str | FilePath, overrides: Sequence[str] = (), source: str = F
         lines = _present(tree, lines | document.lines)
     tree.pop("extends", None)
     for number, override in enumerate(overrides, start=1):
-        lines |= _override(tree, override, (source, number))
+        lines |= _override(tree, override, (source, number if counted else 0))
     return Document(str(path), tree, _present(tree, lines))
 
 

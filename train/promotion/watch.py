@@ -74,7 +74,13 @@ class Watch:
 
 
 def watched(folder: Path, world: World, limits: Stability | None, num_updates: int) -> Watch | None:
-    """The canaries of a run of so many updates, None without limits; a run too short for a single window is told so.
+    """The canaries of a run, None without limits; that a run is too short for a single window is told.
+
+    Args:
+        folder: of the run, its rows cut off where it goes on.
+        world: of the run.
+        limits: above which canaries alert.
+        num_updates: of the whole run.
 
     Raises:
         RunError: the rows are damaged, or the disk refuses.

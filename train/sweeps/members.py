@@ -22,7 +22,6 @@ from ..config import RUN_NAME, TrainConfig
 from ..types import Hyper
 
 SWEEP, BASE = "sweep.yaml", "base.yaml"  # in the folder of a sweep: what varies, and what all members share
-CHANGES = "changes"  # of a sweep to its base; what messages call them
 MOST = 4096  # members of a sweep
 HYPER = tuple(name for name in Hyper.__dataclass_fields__ if name not in ("mix", "bc_coef"))  # those two need a teacher
 
@@ -171,9 +170,7 @@ def base_of(shared: Shared, folder: Path | None = None) -> Document:
     if folder is not None:
         return resolve(folder / BASE)
     changes = tuple(f"{key}={json.dumps(value)}" for key, value in shared.changes.items())
-    document = resolve(find(shared.base, "train"), changes, CHANGES)
-    unnumbered = {path: (source, 0 if source == CHANGES else line) for path, (source, line) in document.lines.items()}
-    document = document._replace(lines=unnumbered)  # which of the changes it was says nothing: they are a mapping
+    document = resolve(find(shared.base, "train"), changes, "changes", counted=False)
     validate(TrainConfig, document)
     return document
 
