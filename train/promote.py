@@ -19,7 +19,7 @@ from townlet_jax.types import World
 
 from . import runs
 from .cli import command
-from .logging import CONFIG, RunError
+from .logging import RunError
 from .players import Player
 from .promotion import golden, releases
 from .promotion.gates import FAIL, HOLD, PROMOTE, SCRIPTED, Candidate, candidate_of, decided, judge
@@ -125,8 +125,8 @@ def checked(options: argparse.Namespace) -> None:
     if options.windows is not None and not 1 <= options.windows <= 1000:
         raise RunError(f"--windows {options.windows} is not allowed (1 to 1000)")
     for folder in (options.run, options.variant_run):
-        if folder is not None and not (folder / CONFIG).is_file():  # before a store is made
-            raise RunError(f"{folder} holds no run ({CONFIG} is missing there)")
+        if folder is not None:  # before a store is made
+            runs.occupied(folder)
 
 
 def work(options: argparse.Namespace) -> str:

@@ -28,7 +28,7 @@ from townlet_jax.config.load import read_yaml
 from .cli import command
 from .evaluation.statistics import bootstrap_interval, iqm, overlap, probability_of_improvement
 from .logging import CONFIG, JSONL, RunError, read_rows, write_whole
-from .runs import SOURCE, WORLD
+from .runs import SOURCE, WORLD, occupied
 from .sweeps import rows
 from .sweeps.curves import draw
 from .sweeps.members import SWEEP
@@ -150,8 +150,7 @@ def of_runs(folders: list[Path], metric: str) -> dict[str, Group]:
     kinds: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     names: dict[str, list[str]] = {}
     for folder in folders:
-        if not (folder / CONFIG).is_file() or not (folder / WORLD).is_file():
-            raise RunError(f"{folder} holds no run ({CONFIG} and {WORLD} are missing there)")
+        occupied(folder)
         tree = {key: value for key, value in read_yaml(folder / CONFIG).tree.items() if key not in ("name", "seed")}
         found = read_rows(folder)
         if not found:

@@ -177,6 +177,19 @@ def keep_world(words: list[str], whose: str) -> None:
             raise RunError(f"--set {key} is not allowed: the run is in {whose} world")
 
 
+def occupied(folder: Path) -> None:
+    """Refuse a folder that holds no run.
+
+    Args:
+        folder: `runs/<name>`.
+
+    Raises:
+        RunError: it holds none.
+    """
+    if not (folder / CONFIG).is_file() or not (folder / WORLD).is_file():
+        raise RunError(f"{folder} holds no run ({CONFIG} and {WORLD} are missing there)")
+
+
 def existing(folder: Path, learns: bool = False) -> Setup:
     """The setup of a run that was begun, from its own folder; to go on with it (`learns`) its teacher must be there, too.
 
@@ -184,8 +197,7 @@ def existing(folder: Path, learns: bool = False) -> Setup:
         RunError: there is no such run.
         ConfigError: its files cannot be read.
     """
-    if not (folder / CONFIG).is_file() or not (folder / WORLD).is_file():
-        raise RunError(f"{folder} holds no run ({CONFIG} and {WORLD} are missing there)")
+    occupied(folder)
     document = read_yaml(folder / CONFIG)
     return setup(folder, validate(TrainConfig, document), document, read_yaml(folder / WORLD), learns)
 
